@@ -1,0 +1,72 @@
+# Depositaire: the tasks of a clone. `make help` lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fix dev bench soak docs lock clean
+
+export LC_ALL := C.UTF-8
+export DAGSTER_DISABLE_TELEMETRY := yes
+export GX_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+export PYTHONUTF8 := 1
+
+BIN := .venv/bin
+PACKAGES := schemas connectors ledger store retention pipelines portal
+CHECKED := $(PACKAGES) tests $(wildcard benchmarks scripts)
+
+help: ## List the tasks
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make or refresh the environment in .venv
+	@scripts/setup.sh
+
+demo: ## Run the whole chain on made-up agencies, from exports to an erasure
+	@scripts/setup.sh run
+	@scripts/system-packages.sh demo
+	@$(BIN)/python scripts/demo.py
+
+test: ## Run the tests
+	@scripts/setup.sh
+	@scripts/system-packages.sh test
+	@$(BIN)/python -m pytest -n 2
+
+check: ## Check style, types and the import rules
+	@scripts/setup.sh
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(CHECKED)
+	@$(BIN)/lint-imports --no-cache
+
+fix: ## Repair what the style checks can repair on their own
+	@scripts/setup.sh
+	@$(BIN)/ruff check --fix . || true
+	@$(BIN)/ruff format .
+
+dev: ## Serve the pipelines on this machine with Dagster's web page
+	@scripts/setup.sh run
+	@DAGSTER_HOME="$(CURDIR)" $(BIN)/dagster dev
+
+bench: ## Measure the speed of the pipelines
+	@scripts/setup.sh run
+	@$(BIN)/python -m benchmarks
+
+soak: ## Run the long tests that `make test` leaves out
+	@scripts/setup.sh
+	@scripts/system-packages.sh test
+	@$(BIN)/python -m pytest -m soak
+
+docs: ## Rewrite the reference pages of docs/ from the code
+	@scripts/setup.sh run
+	@$(BIN)/python scripts/docs.py
+
+lock: ## Compile the lock files again from requirements*.in
+	@scripts/setup.sh
+	@for name in requirements requirements-dev; do \
+	    CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url \
+	        --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe \
+	        --output-file $$name.lock $$name.in || exit 1; \
+	done
+
+clean: ## Remove caches, build products, the demo's and the local Dagster's files
+	@rm -rf .demo .dagster .logs_queue logs .nux .telemetry .tmp_dagster_home_* build dist *.egg-info
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	@find . -path ./.venv -prune -o -path ./.git -prune -o -name __pycache__ -type d -print | xargs -r rm -rf

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that a task needs, only when some are missing.
+#
+#   scripts/system-packages.sh demo    ODBC and its SQLite driver
+#   scripts/system-packages.sh test    also the PostgreSQL driver and a browser
+#
+# Needs root or a sudo that asks no password; otherwise it says what to install.
+set -euo pipefail
+
+demo=(unixodbc libsqliteodbc)
+case ${1:-} in
+    demo) wanted=("${demo[@]}") ;;
+    test) wanted=("${demo[@]}" odbc-postgresql chromium fonts-dejavu-core) ;;
+    *) echo "usage: $0 demo|test" >&2; exit 2 ;;
+esac
+
+say() { echo "system packages: $*" >&2; }
+
+missing=()
+for package in "${wanted[@]}"; do
+    status=$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)
+    case $status in
+        *" ok installed") ;;
+        *) missing+=("$package") ;;
+    esac
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then as_root=(sudo -n); fi
+if ! command -v apt-get >/dev/null 2>&1; then
+    say "missing: ${missing[*]}"
+    say "this system has no apt-get; install what these Debian packages provide, by your system's own means"
+    exit 1
+fi
+if ! "${as_root[@]}" true 2>/dev/null; then
+    say "missing: ${missing[*]}"
+    say "run this once, then try again:  sudo apt-get install --no-install-recommends ${missing[*]}"
+    exit 1
+fi
+
+say "installing ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() {
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
+        -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" </dev/null >>"$log" 2>&1
+}
+# The package lists may be absent or old: refresh them, and try even if that fails in part.
+apt update || true
+if ! apt install --no-install-recommends "${missing[@]}"; then
+    tail -n 20 "$log" >&2
+    say "could not install: ${missing[*]}"
+    exit 1
+fi
+say "ready"
