@@ -1,0 +1,38 @@
+"""Four ways to say no. Each carries what to do next; none ever carries a value of a person."""
+
+
+class Say(Exception):
+    """Base: `what` happened, and a `hint` of what to do next."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what if not hint else f"{what}. {hint}")
+        self.what = what
+        self.hint = hint
+
+
+class Malformed(Say):
+    """The bytes are not what their contract says."""
+
+
+class Refused(Say):
+    """The mandate, the contract window or the gate does not allow it."""
+
+
+class NotVerified(Say):
+    """A claim (a signature, a chain, a certificate) does not hold."""
+
+
+class TryAgain(Say):
+    """The world is in the way (a lock, a lost connection): the same call may succeed later."""
+
+
+class DeliveryRefused(Refused):
+    """A whole delivery is refused with one stable reason code; nothing of it is written.
+
+    `reason` is a code of the export contracts (`sdgi.md5_mismatch` …); `where` names a file, line, offset or record, never a value.
+    """
+
+    def __init__(self, reason: str, where: str = "", hint: str = "") -> None:
+        super().__init__(f"{reason}{f' ({where})' if where else ''}", hint)
+        self.reason = reason
+        self.where = where

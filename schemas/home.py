@@ -1,0 +1,63 @@
+"""Where everything of one installation lies. Only names: nothing here touches the disk, nothing in a home stores its own path."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.ids import AgencyCode
+
+PORTAL = "_portal"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """`root` holds data, `keys` holds keys: never back both up to the same place (R52)."""
+
+    root: Path
+    keys: Path
+
+    @classmethod
+    def at(cls, root: Path, keys: Path | None = None) -> "Home":
+        root = root.absolute()
+        return cls(root, keys.absolute() if keys else root / "keys")
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "depositaire.toml"
+
+    @property
+    def house(self) -> Path:
+        """The register of agencies, the journal of deliveries, the sealed sources, the inboxes that were read."""
+        return self.root / "house.sqlite"
+
+    @property
+    def dagster(self) -> Path:
+        return self.root / "dagster"
+
+    @property
+    def ledgers(self) -> Path:
+        return self.root / "ledger"
+
+    @property
+    def certificates(self) -> Path:
+        return self.root / "certificates"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+    def shelf(self, agency: AgencyCode | None) -> Path:
+        return self.root / "shelves" / f"{agency or PORTAL}.sqlite"
+
+    def ledger(self, agency: AgencyCode) -> Path:
+        return self.ledgers / f"{agency}.jsonl"
+
+    @property
+    def root_key(self) -> Path:
+        return self.keys / "root.key"
+
+    def keyring(self, agency: AgencyCode | None) -> Path:
+        return self.keys / "agencies" / f"{agency or PORTAL}.keys"
+
+    @property
+    def signing_key(self) -> Path:
+        return self.keys / "signing.key"
