@@ -1,0 +1,404 @@
+"""One night: read → admit → check → keep → receipt, for many agencies at a time.
+
+Every delivery is settled as accepted, refused (with a reason) or replayed. Deliveries of one agency and system are taken in
+the order of their names; a batch holds at most one delivery an agency and is bounded in bytes, so that memory grows neither
+with the number of agencies nor with the size of the night.
+"""
+
+import fcntl
+import hashlib
+import os
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+
+from connectors.base import Connector, Delivery, Known, Opened, Recalled, find
+from pipelines import quality
+from pipelines.books import Books
+from schemas.admission import Admitted, admit
+from schemas.errors import DeliveryRefused, Malformed, TryAgain
+from schemas.home import PORTAL, Home
+from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System, agency_code
+from schemas.mandate import Mandate
+from schemas.report import Report
+from schemas.window import Contract, gate, paris_day
+from store.agency import Shelf
+from store.house import House
+from store.keep import Errand, finish_erasures, keep
+from store.keys import Keyring, Root, open_root
+
+BATCH_BYTES = 64 * 1024 * 1024
+BATCH_AGENCIES = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What to settle: from which inbox, which systems and agencies (None: all), as if it were `at`."""
+
+    home: Home
+    at: datetime
+    inbox: Path | None
+    systems: tuple[System, ...]
+    agencies: tuple[AgencyCode, ...] | None = None
+    passphrase: str | None = field(default=None, repr=False)
+
+
+class Desk(Protocol):
+    """Who wants to know how the night goes. Counts, codes and names of deliveries only."""
+
+    def settled(self, report: Report) -> None: ...
+
+    def checked(
+        self, table: str, evaluated: int, broken: Mapping[str, int], agencies: Sequence[AgencyCode]
+    ) -> None: ...
+
+
+def code_version() -> str:
+    try:
+        return version("depositaire")
+    except PackageNotFoundError:
+        return "0"
+
+
+def registered(home: Home) -> list[AgencyCode]:
+    """Agencies of the register that were not erased, in the order of the register."""
+    with House.open(home) as house:
+        return [c.agency for c in Books(house).contracts().values() if not c.erased]
+
+
+# -- what lies in the inbox --------------------------------------------------------------------------------------------
+
+
+def waiting(night: Night, system: System, agency: AgencyCode) -> list[Delivery]:
+    """Files of one flow in the order of their names. A name that ends in .tmp is still being uploaded."""
+    if night.inbox is None:
+        return []
+    folder = night.inbox / agency / system
+    files = (
+        sorted(p for p in folder.iterdir() if p.is_file() and not p.name.endswith(".tmp")) if folder.is_dir() else []
+    )
+    return [Delivery(agency, system, p.name, night.at, p) for p in files]
+
+
+def strangers(night: Night) -> list[Report]:
+    """Deliveries in folders whose name is no agency of the register: refused, never opened."""
+    if night.inbox is None or not night.inbox.is_dir():
+        return []
+    with House.open(night.home) as house:
+        known = set(Books(house).contracts())
+    out = []
+    for folder in sorted(p for p in night.inbox.iterdir() if p.is_dir() and p.name not in known and p.name != PORTAL):
+        if night.agencies is not None and folder.name not in night.agencies:
+            continue
+        for system in (
+            s for s in night.systems if s in AGENCY_SYSTEMS and s is not System.SPILASUITE and (folder / s).is_dir()
+        ):
+            names = sorted(p.name for p in (folder / system).iterdir() if p.is_file() and not p.name.endswith(".tmp"))
+            out += [
+                Report(_code_or_none(folder.name), system, name, None, "refused", "agency.unknown") for name in names
+            ]
+    return out
+
+
+def _code_or_none(text: str) -> AgencyCode | None:
+    try:
+        return agency_code(text)
+    except Malformed:
+        return None
+
+
+def portal_deliveries(night: Night) -> list[Delivery]:
+    """The accounts file of each pair, in the order of names."""
+    folder = night.inbox / PORTAL if night.inbox else None
+    files = (
+        sorted(p for p in folder.iterdir() if p.is_file() and p.name.startswith("PORTAIL_COMPTES"))
+        if folder and folder.is_dir()
+        else []
+    )
+    return [Delivery(None, System.PORTAL, p.name, night.at, p) for p in files]
+
+
+# -- settling ----------------------------------------------------------------------------------------------------------
+
+
+def settle(night: Night, system: System, agencies: Sequence[AgencyCode], desk: Desk, run: str) -> list[Report]:
+    """Every waiting delivery of these agencies for one system."""
+    with House.open(night.home) as house:
+        flows = {a: _flow(night, house, system, a) for a in agencies}
+        return _settle_flows(night, house, system, {a: f for a, f in flows.items() if f}, desk, run)
+
+
+def settle_portal(night: Night, desk: Desk, run: str) -> list[Report]:
+    """The portal's own accounts: no agency, no instruction, no gate (portal.md)."""
+    with House.open(night.home) as house:
+        flow = portal_deliveries(night)
+        return _settle_flows(night, house, System.PORTAL, {None: flow} if flow else {}, desk, run)
+
+
+def _flow(night: Night, house: House, system: System, agency: AgencyCode) -> list[Delivery]:
+    if system is not System.SPILASUITE:
+        return waiting(night, system, agency)
+    if agency not in house.with_source(system):
+        return []
+    # A reading has no file: it is named after its day, like the copies that a source can be asked for.
+    return [Delivery(agency, system, f"SPILASUITE_{agency}_{paris_day(night.at):%Y%m%d}", night.at)]
+
+
+def _settle_flows(
+    night: Night, house: House, system: System, flows: dict[AgencyCode | None, list[Delivery]], desk: Desk, run: str
+) -> list[Report]:
+    room = _Room(night, house, find(system), open_root(night.home, night.passphrase), run)
+    reports: list[Report] = []
+    queues = {a: list(f) for a, f in flows.items()}
+    while any(queues.values()):
+        turn = [q.pop(0) for q in queues.values() if q]  # one delivery an agency: each sees what the one before it left
+        for batch in _bounded(turn):
+            for report in _settle_batch(room, batch, desk):
+                desk.settled(report)
+                reports.append(report)
+    return reports
+
+
+def _bounded(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
+    batch: list[Delivery] = []
+    size = 0
+    for delivery in deliveries:
+        weight = delivery.path.stat().st_size if delivery.path else 0
+        if batch and (size + weight > BATCH_BYTES or len(batch) >= BATCH_AGENCIES):
+            yield batch
+            batch, size = [], 0
+        batch.append(delivery)
+        size += weight
+    if batch:
+        yield batch
+
+
+@dataclass(slots=True)
+class _Room:
+    """What settling needs and does not change during a night."""
+
+    night: Night
+    house: House
+    connector: Connector
+    root: Root
+    run: str
+
+    @property
+    def books(self) -> Books:
+        return Books(self.house)
+
+
+@dataclass(slots=True)
+class _Ready:
+    """A delivery that passed the gate and was proved whole."""
+
+    opened: Opened
+    shelf: Shelf
+    mandate: Mandate | None
+
+
+def _settle_batch(room: _Room, deliveries: Sequence[Delivery], desk: Desk) -> Iterator[Report]:
+    with ExitStack() as stack:
+        ready: list[_Ready] = []
+        contracts = room.books.contracts()
+        for delivery in deliveries:
+            stack.enter_context(_sole(room.night.home, delivery.agency))
+            settled = _before_opening(room, delivery, contracts, stack)
+            if isinstance(settled, Report):
+                room.house.journal_add([settled], room.night.at, room.run)
+                yield settled
+            else:
+                ready.append(settled)
+        yield from _settle_ready(room, ready, desk)
+
+
+def _settle_ready(room: _Room, ready: list[_Ready], desk: Desk) -> Iterator[Report]:
+    while ready:
+        admitted = _read(room, ready)
+        broken = _examine(room, ready, admitted, desk)
+        if not broken:
+            yield from _keep(room, ready, admitted)
+            return
+        for d in sorted(broken):
+            arrived = ready[d].opened.arrived
+            report = Report(arrived.agency, arrived.system, arrived.name, arrived.day, "refused", "quality.invariant")
+            room.house.journal_add([report], room.night.at, room.run)
+            yield report
+        ready = [r for d, r in enumerate(ready) if d not in broken]
+
+
+def _read(room: _Room, ready: list[_Ready]) -> Admitted:
+    opened = [r.opened for r in ready]
+    recalled = _recall(room, ready)
+    reading = room.connector.read(opened, recalled)
+    if room.connector.system is System.PORTAL:
+        reading = room.books.without_erased(reading)
+    return admit(reading, [r.mandate for r in ready], room.connector.yields)
+
+
+def _recall(room: _Room, ready: list[_Ready]) -> Recalled:
+    """The held rows that the connector asks for, delivery by delivery."""
+    import pyarrow as pa
+
+    found: dict[str, list[pa.Table]] = {}
+    for asked in room.connector.asks([r.opened for r in ready]):
+        records = sorted({t for source in asked.keys for t in room.connector.yields[source]})
+        for name, table in ready[asked.d].shelf.recall(room.connector.system, asked.keys, records).items():
+            d = pa.array([asked.d] * len(table), pa.int32())
+            found.setdefault(name, []).append(table.append_column("d", d))
+    return Recalled({name: pa.concat_tables(tables).combine_chunks() for name, tables in found.items()})
+
+
+def _examine(room: _Room, ready: list[_Ready], admitted: Admitted, desk: Desk) -> set[int]:
+    """Invariants that the connectors already guarantee, checked by other means; returns the deliveries that break one."""
+    reading = admitted.reading
+    line_d = reading.lines["d"].to_numpy()
+    frames = {}
+    for name, table in reading.rows.items():
+        if len(table):
+            import pyarrow as pa
+
+            with_d = table.append_column("d", pa.array(line_d[table["line"].to_numpy()]))
+            frames[name] = with_d.to_pandas(types_mapper=pd.ArrowDtype)
+    if not frames:
+        return set()
+    findings = quality.examine(frames, room.connector.system)
+    agencies = [a for r in ready if (a := r.opened.arrived.agency) is not None]
+    broken: dict[str, dict[str, int]] = {}
+    for (table_name, rule), by_d in findings.broken.items():
+        broken.setdefault(table_name, {})[rule] = sum(by_d.values())
+    for name in frames:
+        desk.checked(name, len(frames[name]), broken.get(name, {}), agencies)
+    return {d for by_d in findings.broken.values() for d in by_d}
+
+
+def _keep(room: _Room, ready: list[_Ready], admitted: Admitted) -> Iterator[Report]:
+    errand = Errand(room.run, room.night.at, code_version())
+    for d, report in keep(admitted, [r.shelf for r in ready], errand):
+        shelf = ready[d].shelf
+        room.books.receipts(shelf, room.night.at)
+        room.house.journal_add([report], room.night.at, room.run)
+        yield report
+
+
+# -- the gate ----------------------------------------------------------------------------------------------------------
+
+
+def _before_opening(
+    room: _Room, delivery: Delivery, contracts: Mapping[AgencyCode, Contract], stack: ExitStack
+) -> Report | _Ready:
+    """The gate of the contracts, in its order; then the instruction; only then is a byte of the delivery trusted."""
+    day: date | None = None
+    try:
+        day = _gate(room, delivery, contracts)
+        mandate = _mandate(room, delivery)
+        if not room.connector.named(delivery):
+            raise DeliveryRefused("delivery.name")
+        keyring = stack.enter_context(Keyring.open(room.night.home, room.root, delivery.agency, create=True))
+        shelf = stack.enter_context(Shelf.open(room.night.home, keyring, delivery.agency, create=True))
+        finish_erasures(shelf)  # what a crash may have left undone
+        room.books.receipts(shelf, room.night.at)
+        if (replayed := _replayed(room, delivery, shelf)) is not None:
+            return (
+                Report(delivery.agency, delivery.system, delivery.name, day, "replayed")
+                if replayed
+                else _conflict(delivery, day)
+            )
+        opened = _open(room, delivery, contracts, shelf, keyring)
+        return _Ready(opened, shelf, mandate)
+    except DeliveryRefused as refusal:
+        return Report(delivery.agency, delivery.system, delivery.name, day, "refused", refusal.reason, refusal.where)
+    except TryAgain:
+        return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "source.unreachable")
+    except Malformed:
+        return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "source.misconfigured")
+    except Exception as error:
+        # One agency's flow must not stop the others'. The text of the error may hold a value: only its kind and place are told.
+        return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "internal.error", _place(error))
+
+
+def _place(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+
+
+def _conflict(delivery: Delivery, day: date | None) -> Report:
+    return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "delivery.conflict")
+
+
+def _gate(room: _Room, delivery: Delivery, contracts: Mapping[AgencyCode, Contract]) -> date | None:
+    if delivery.agency is None:
+        return room.connector.day_of(delivery)
+    contract = contracts.get(delivery.agency)
+    if contract is None:
+        raise DeliveryRefused("agency.unknown")
+    if delivery.system not in contract.systems and not contract.erased:
+        raise DeliveryRefused("agency.system_disabled")
+    if delivery.system is System.GPI:
+        _mandate(room, delivery)  # its day lies inside the file: not even that is read without an instruction
+    day = room.connector.day_of(delivery)
+    reason = gate(contract, delivery.system, day or paris_day(room.night.at), room.night.at)
+    if reason is not None:
+        raise DeliveryRefused(reason)
+    return day
+
+
+def _mandate(room: _Room, delivery: Delivery) -> Mandate | None:
+    if delivery.agency is None:
+        return None
+    mandate = room.books.mandate(delivery.agency, room.night.at)
+    if not mandate.for_system(delivery.system):
+        raise DeliveryRefused(
+            "agency.no_instruction", hint="Record the agency's instruction with `depositaire instruct`."
+        )
+    return mandate
+
+
+def _replayed(room: _Room, delivery: Delivery, shelf: Shelf) -> bool | None:
+    """True: the same bytes were accepted before; False: other bytes under that name; None: new."""
+    if delivery.path is None:
+        return None
+    accepted = shelf.accepted_as(delivery.system, delivery.name)
+    return None if accepted is None else accepted == fingerprint(room.connector, delivery)
+
+
+def fingerprint(connector: Connector, delivery: Delivery) -> str:
+    """SHA-256 of a delivery; of both files for the portal's pair."""
+    own = getattr(connector, "fingerprint", None)
+    if own is not None:
+        return str(own(delivery))
+    assert delivery.path is not None
+    with delivery.path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _open(
+    room: _Room, delivery: Delivery, contracts: Mapping[AgencyCode, Contract], shelf: Shelf, keyring: Keyring
+) -> Opened:
+    siret = room.books.siret(delivery.agency) if delivery.agency else None
+    source = (
+        room.house.source(delivery.agency, delivery.system, keyring)
+        if delivery.agency and delivery.path is None
+        else None
+    )
+    told = Delivery(delivery.agency, delivery.system, delivery.name, delivery.at, delivery.path, source)
+    return room.connector.open(told, Known(siret, shelf.cursor(delivery.system)))
+
+
+@contextmanager
+def _sole(home: Home, agency: AgencyCode | None) -> Iterator[None]:
+    """One writer an agency, whichever door it came through; waits for the other one. Freed by the kernel if we die."""
+    home.locks.mkdir(parents=True, exist_ok=True)
+    handle = os.open(home.locks / f"{agency or PORTAL}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""The shelves: one agency a shelf, every personal value sealed before the first write, keys kept elsewhere."""

@@ -1,0 +1,91 @@
+"""Absence in a snapshot (sdgi.md "Ends"): what is no longer in its file has left, unless the file proves nothing.
+
+Absence never erases and never merges. The portal is the exception: it decides over its own accounts, so that an absent
+account is deleted (portal.md).
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection, delete, select
+
+from schemas.ids import System
+from store.agency import among
+from store.batch import Batch
+from store.endings import end_lines
+from store.tables import LINE, ROWS
+from store.writing import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Per source table: line ids that were live before and are not in the delivery, and how many were live."""
+
+    source: str
+    lines: tuple[int, ...]
+    live: int
+    announced: int
+
+
+def absentees(batch: Batch, d: int, place: Place) -> list[Absent]:
+    """Looked for before anything is written."""
+    held = place.shelf.lines(batch.system)
+    held = held.filter(held["live"])
+    mine = pa.array(batch.d == d)
+    sources, keys = batch.source.filter(mine), batch.key.filter(mine)
+    mine_ends = batch.endings.filter(
+        pa.array((batch.d[batch.endings["line"].to_numpy()] == d) & batch.ok[batch.endings["line"].to_numpy()])
+    )
+    announced = set(zip(mine_ends["source"].to_pylist(), mine_ends["key"].to_pylist(), strict=True))
+    out = []
+    for source in sorted(batch.snapshot):
+        live = held.filter(pc.equal(held["source"], source))
+        present = keys.filter(pc.equal(sources, source)).drop_null()
+        gone = live.filter(pc.invert(pc.is_in(live["key"], value_set=present)))
+        told = [(source, k) in announced for k in gone["key"].to_pylist()]
+        lines = [i for i, t in zip(gone["id"].to_pylist(), told, strict=True) if not t]
+        out.append(Absent(source, tuple(lines), len(live), sum(told)))
+    return out
+
+
+def apply_absences(
+    db: Connection, batch: Batch, d: int, place: Place, absent: list[Absent]
+) -> tuple[Counter[str], list[str]]:
+    """Ends by absence after the two guards. Returns ended lines by reason and the delivery's flags."""
+    if batch.system is System.PORTAL:
+        _delete_absent(db, absent)
+        return Counter(), []
+    vanished = [a.source for a in absent if len(a.lines) > 5 and len(a.lines) * 10 > a.live]
+    if vanished:
+        return Counter(), [f"mass_disappearance:{s}" for s in vanished]
+    ended: Counter[str] = Counter()
+    flags = []
+    for a in absent:
+        if not a.lines:
+            continue
+        if _has_quarantine(batch, d, a.source):
+            flags.append(f"absence_held:{a.source}")
+            continue
+        # A person erased in this very delivery took some of these lines along already.
+        still = db.scalars(select(LINE.c.id).where(among(LINE.c.id, a.lines), LINE.c.live == 1)).all()
+        if end_lines(db, still, "SORTIE", place.day.isoformat()) or still:
+            ended["SORTIE"] += len(still)
+    return ended, flags
+
+
+def _has_quarantine(batch: Batch, d: int, source: str) -> bool:
+    quarantined = (batch.d == d) & (batch.outcome == "quarantined")
+    return (
+        bool(pc.any(pc.equal(batch.source.filter(pa.array(quarantined)), source)).as_py())
+        if quarantined.any()
+        else False
+    )
+
+
+def _delete_absent(db: Connection, absent: list[Absent]) -> None:
+    gone = [i for a in absent for i in a.lines]
+    for name in ("portal_account", "portal_attachment"):
+        db.execute(delete(ROWS[name]).where(among(ROWS[name].c.owner, gone)))
+    db.execute(delete(LINE).where(among(LINE.c.id, gone)))

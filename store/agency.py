@@ -1,0 +1,284 @@
+"""Open one agency's shelf. A reader has no write methods; no call takes two agencies.
+
+One SQLite file an agency (write-ahead log, synchronous FULL: an acknowledged commit survives a power cut). What is read here
+is read by column; what is written is written by `store.writing` inside one transaction a delivery.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import Connection, Row, bindparam, create_engine, event, func, select
+from sqlalchemy.pool import NullPool
+from sqlalchemy.sql import ColumnElement
+
+from schemas.errors import Refused
+from schemas.fields import Record
+from schemas.frames import ARROW
+from schemas.home import Home
+from schemas.ids import AgencyCode, System
+from schemas.records import RECORDS
+from store.encode import split
+from store.keys import Keyring
+from store.sealing import framed, row_aad, unseal
+from store.tables import DELIVERY, ERASED_KEY, FLOW, LINE, META, QUARANTINE, ROWS
+
+
+def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """column IN (values), as one bound parameter whatever their number."""
+    listed = func.json_each(bindparam(None, json.dumps(list(values)))).table_valued("value")
+    return column.in_(select(listed.c.value))
+
+
+class Shelf:
+    """What is held for one agency (or, `agency` None, the portal's own accounts)."""
+
+    def __init__(self, path: Path, agency: AgencyCode | None, keyring: Keyring) -> None:
+        self.path = path
+        self.agency = agency
+        self.keyring = keyring
+        self.db = connect(path)
+
+    @classmethod
+    def open(cls, home: Home, keyring: Keyring, agency: AgencyCode | None, create: bool = False) -> Self:
+        path = home.shelf(agency)
+        if not path.exists():
+            if not create:
+                raise Refused("nothing is held for this agency")
+            path.parent.mkdir(parents=True, exist_ok=True)
+        shelf = cls(path, agency, keyring)
+        if create:
+            META.create_all(shelf.db)
+            shelf.db.commit()
+        return shelf
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction: all of it or, whatever happens, nothing of it."""
+        self.db.rollback()  # ends the reading transaction
+        self.db.info["immediate"] = True
+        try:
+            yield self.db
+            self.db.commit()
+        except BaseException:
+            self.db.rollback()
+            raise
+        finally:
+            self.db.info["immediate"] = False
+
+    # -- what is known of flows and deliveries -------------------------------------------------------------------------
+
+    def cursor(self, system: System) -> str | None:
+        return self.db.scalar(select(FLOW.c.cursor).where(FLOW.c.system == system))
+
+    def accepted_as(self, system: System, name: str) -> str | None:
+        """The SHA-256 under which a delivery of this name was accepted, or None."""
+        return self.db.scalar(
+            select(DELIVERY.c.sha256).where(DELIVERY.c.system == system, DELIVERY.c.name == name).limit(1)
+        )
+
+    def deliveries(self, system: System | None = None) -> Sequence[Row[Any]]:
+        where = [DELIVERY.c.system == system] if system else []
+        return self.db.execute(select(DELIVERY).where(*where).order_by(DELIVERY.c.id)).all()
+
+    def erased_marks(self, system: System) -> set[bytes]:
+        return set(self.db.scalars(select(ERASED_KEY.c.mark).where(ERASED_KEY.c.system == system)))
+
+    def quarantined(self, delivery: str | None = None) -> Sequence[Row[Any]]:
+        """Where and why, newest delivery last; never what."""
+        q = QUARANTINE
+        columns = (DELIVERY.c.name.label("delivery"), q.c.system, q.c.source, q.c.loc, q.c.reason)
+        where = [DELIVERY.c.name == delivery] if delivery else []
+        return self.db.execute(
+            select(*columns).join(DELIVERY, DELIVERY.c.id == q.c.delivery).where(*where).order_by(q.c.id)
+        ).all()
+
+    # -- what is known of source lines ---------------------------------------------------------------------------------
+
+    def lines(self, system: System, keys: Mapping[str, Sequence[str]] | None = None) -> pa.Table:
+        """Held source lines: id, source, key, lo, hi (the signature), live. All of them, or those of the given keys."""
+        columns = (LINE.c.id, LINE.c.source, LINE.c.key, LINE.c.signature, LINE.c.live)
+        if keys is None:
+            found = list(self.db.execute(select(*columns).where(LINE.c.system == system)))
+        else:
+            found = []
+            for source, some in keys.items():
+                found += self.db.execute(
+                    select(*columns).where(LINE.c.system == system, LINE.c.source == source, among(LINE.c.key, some))
+                )
+        ids, sources, names, signatures, live = zip(*found, strict=True) if found else ((), (), (), (), ())
+        parts = np.frombuffer(b"".join(signatures), "<u8").reshape(-1, 2)
+        return pa.table({
+            "id": pa.array(ids, pa.int64()), "source": pa.array(sources, pa.string()), "key": pa.array(names, pa.string()),
+            "lo": pa.array(parts[:, 0]), "hi": pa.array(parts[:, 1]), "live": pa.array([bool(x) for x in live], pa.bool_()),
+        })  # fmt: skip
+
+    # -- what is known of rows -----------------------------------------------------------------------------------------
+
+    def present(self, table: str, system: System, keys: Iterable[str]) -> set[str]:
+        """Which of these keys are held, ended rows included (canonical §6)."""
+        t = ROWS[table]
+        return set(self.db.scalars(select(t.c.source_key).where(t.c.system == system, among(t.c.source_key, keys))))
+
+    def referred(self, table: str, column: str, system: System, keys: Iterable[str]) -> dict[str, str]:
+        """A reference column of a memory, by key."""
+        t = ROWS[table]
+        return {
+            k: v
+            for k, v in self.db.execute(
+                select(t.c.source_key, t.c[column]).where(t.c.system == system, among(t.c.source_key, keys))
+            )
+        }
+
+    def kids(self, system: System, persons: Iterable[str]) -> dict[str, int]:
+        t = ROWS["person"]
+        return {
+            k: v
+            for k, v in self.db.execute(
+                select(t.c.source_key, t.c.kid).where(t.c.system == system, among(t.c.source_key, persons))
+            )
+        }
+
+    def row_states(self, table: str, system: System, keys: Iterable[str]) -> dict[str, tuple[bytes, int, bool, int]]:
+        """By key: digest, owner (line id), whether it is open (neither ended nor dropped), key id."""
+        t = ROWS[table]
+        columns = (t.c.source_key, t.c.digest, t.c.owner, t.c.ended_reason, t.c.dropped, t.c.kid)
+        found = self.db.execute(select(*columns).where(t.c.system == system, among(t.c.source_key, keys)))
+        return {
+            k: (digest, owner, ended is None and not dropped, kid) for k, digest, owner, ended, dropped, kid in found
+        }
+
+    def owned(self, table: str, owners: Iterable[int]) -> Sequence[tuple[str, int]]:
+        """Keys of the rows that these lines still own, with their line."""
+        t = ROWS[table]
+        return [
+            (k, o)
+            for k, o in self.db.execute(
+                select(t.c.source_key, t.c.owner).where(among(t.c.owner, owners), t.c.dropped == 0)
+            )
+        ]
+
+    def recall(self, system: System, keys: Mapping[str, Sequence[str]], records: Iterable[str]) -> dict[str, pa.Table]:
+        """Rows still owned by these source lines, opened: source, owner (line key), source_key and the record's fields."""
+        held = self.lines(system, keys)
+        if len(held) == 0:
+            return {}
+        line_of = dict(
+            zip(
+                held["id"].to_pylist(),
+                zip(held["source"].to_pylist(), held["key"].to_pylist(), strict=True),
+                strict=True,
+            )
+        )
+        out = {}
+        for name in records:
+            t = ROWS[name]
+            found = self.db.execute(select(t).where(among(t.c.owner, line_of), t.c.dropped == 0)).all()
+            if found:
+                lines = [line_of[r.owner] for r in found]
+                columns = {
+                    "source": pa.array([s for s, _ in lines], pa.string()),
+                    "owner": pa.array([k for _, k in lines], pa.string()),
+                }
+                out[name] = pa.table(columns | self.opened(RECORDS[name], found))
+        return out
+
+    def rows(self, table: str, batch: int = 50_000) -> Iterator[pa.Table]:
+        """A whole table, opened, some rows at a time: every column of the return pack, sorted by system and key."""
+        t = ROWS[table]
+        record = RECORDS[table]
+        found = self.db.execute(
+            select(t).order_by(t.c.system, t.c.source_key), execution_options={"stream_results": True}
+        )
+        for part in found.partitions(batch):
+            columns = {"source_system": pa.array([r.system for r in part], pa.string())} | self.opened(record, part)
+            columns["ended_reason"] = pa.array([r.ended_reason for r in part], pa.string())
+            columns["ended_on"] = pa.array([r.ended_on for r in part], pa.string()).cast(pa.date32())
+            yield pa.table(columns)
+
+    def opened(self, record: Record, found: Sequence[Row[Any]]) -> dict[str, pa.Array]:
+        """source_key and the record's fields of some rows of its table, unsealed."""
+        texts = [self.open_row(record.name, r.system, r.source_key, r.kid, r.sealed) for r in found]
+        columns: dict[str, pa.Array] = {"source_key": pa.array([r.source_key for r in found], pa.string())}
+        sealed = split(texts, record.sealed_fields)
+        for f in record.fields:
+            columns[f.name] = (
+                sealed[f.name] if f.sealed else pa.array([getattr(r, f.name) for r in found], ARROW[f.kind])
+            )
+        return columns
+
+    def open_row(self, table: str, system: str, key: str, kid: int, sealed: bytes) -> str:
+        return unseal(self.keyring.cipher(kid), sealed, row_aad(self.binding(table, system), key, kid)).decode()
+
+    def binding(self, table: str, system: str) -> bytes:
+        return framed(self.agency or "_portal", table, system)
+
+    def counts(self) -> dict[str, int]:
+        return {
+            name: self.db.scalar(select(func.count()).select_from(t)) or 0
+            for name, t in ROWS.items()
+            if RECORDS[name].exported
+        }
+
+
+_COMPILED: dict[Any, Any] = {}
+
+
+def connect(path: Path) -> Connection:
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": 60})
+
+    @event.listens_for(engine, "connect")
+    def _settle(raw: Any, _: Any) -> None:
+        raw.isolation_level = None  # transactions begin where we say, not where the driver guesses
+        raw.execute("PRAGMA journal_mode = WAL")
+        raw.execute("PRAGMA synchronous = FULL")
+        raw.execute("PRAGMA secure_delete = ON")
+        raw.execute("PRAGMA temp_store = MEMORY")  # no temporary file is left behind
+        raw.execute("PRAGMA cache_size = -65536")
+
+    # One cache of compiled statements for all shelves: each has an engine of its own.
+    db = engine.connect().execution_options(compiled_cache=_COMPILED)
+
+    @event.listens_for(engine, "begin")
+    def _begin(conn: Connection) -> None:
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.info.get("immediate") else "BEGIN")
+
+    return db
+
+
+def scrub(db: Connection) -> None:
+    """Rewrite the file without what was deleted, and empty its write-ahead log: DELETE alone leaves residue."""
+    db.rollback()
+    raw = db.connection.driver_connection
+    assert raw is not None
+    raw.execute("VACUUM")
+    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.rollback()
+
+
+def drop(home: Home, agency: AgencyCode | None) -> bool:
+    """Truncate and remove a shelf. True when there was one."""
+    gone = False
+    path = home.shelf(agency)
+    for each in (
+        path,
+        path.with_name(path.name + "-wal"),
+        path.with_name(path.name + "-shm"),
+        path.with_name(path.name + "-journal"),
+    ):
+        if each.exists():
+            os.truncate(each, 0)
+            each.unlink()
+            gone = True
+    return gone

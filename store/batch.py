@@ -1,0 +1,112 @@
+"""A batch on its way into the shelves: what was admitted, line by line, and what becomes of each line."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.admission import Admitted
+from schemas.frames import BIT, Arrived
+from schemas.ids import System
+from store.agency import Shelf
+
+
+@dataclass(slots=True)
+class Batch:
+    """Mutable on purpose, and only here: outcomes and flags of lines settle step by step.
+
+    Arrays of `outcome`, `reason`, `flags`, `d`, `source`, `key` are indexed by line number. At most one delivery an agency.
+    """
+
+    system: System
+    deliveries: tuple[Arrived, ...]
+    shelves: Sequence[Shelf]
+    held: tuple[frozenset[str], ...]
+    d: np.ndarray
+    source: pa.Array
+    key: pa.Array
+    loc: pa.Array
+    outcome: np.ndarray
+    reason: np.ndarray
+    flags: np.ndarray
+    partial: np.ndarray
+    rows: dict[str, pa.Table]
+    endings: pa.Table
+    content: dict[int, str]
+    snapshot: frozenset[str]
+    ending_lines: np.ndarray = field(repr=False)
+
+    @classmethod
+    def of(cls, admitted: Admitted, shelves: Sequence[Shelf]) -> "Batch":
+        r = admitted.reading
+        lines = r.lines
+        ending = np.zeros(len(lines), bool)
+        own = r.endings.filter(pc.invert(r.endings["implied"]))
+        ending[own["line"].to_numpy()] = True
+        return cls(
+            r.system, r.deliveries, shelves, admitted.held, lines["d"].to_numpy(),
+            _flat(lines["source"]), _flat(lines["key"]), _flat(lines["loc"]),
+            lines["outcome"].to_numpy(zero_copy_only=False).astype(object), lines["reason"].to_numpy(zero_copy_only=False).astype(object),
+            lines["flags"].to_numpy().copy(), pc.fill_null(lines["partial"], False).to_numpy(zero_copy_only=False),
+            {name: t.combine_chunks() for name, t in r.rows.items()}, r.endings.combine_chunks(),
+            dict(zip(r.content["line"].to_pylist(), r.content["content"].to_pylist(), strict=True)), r.snapshot, ending,
+        )  # fmt: skip
+
+    @property
+    def ok(self) -> np.ndarray:
+        return self.outcome == "ok"
+
+    def quarantine(self, lines: np.ndarray, reason: str) -> None:
+        self.outcome[lines] = "quarantined"
+        self.reason[lines] = reason
+
+    def raise_flag(self, lines: np.ndarray, name: str) -> None:
+        self.flags[lines] |= BIT[name]
+
+    def d_of(self, table: pa.Table) -> np.ndarray:
+        return self.d[table["line"].to_numpy()]
+
+    def remember_lost_rows(self) -> None:
+        """What a line said that falls only now, so that it can be put aside, sealed, like one that could not be read."""
+        lost = ~self.ok
+        said: dict[int, list[dict[str, object]]] = {}
+        for name, table in self.rows.items():
+            gone = table.filter(pa.array(lost[table["line"].to_numpy()]))
+            for row in gone.to_pylist():
+                said.setdefault(row.pop("line"), []).append(
+                    {"table": name} | {k: str(v) for k, v in row.items() if v is not None}
+                )
+        self.content |= {line: json.dumps(rows, ensure_ascii=False) for line, rows in said.items()}
+
+    def drop_rows_of_lost_lines(self) -> None:
+        ok = self.ok
+        for name, table in self.rows.items():
+            keep = ok[table["line"].to_numpy()]
+            if not keep.all():
+                self.rows[name] = table.filter(pa.array(keep))
+
+    def composite(self, d: np.ndarray, keys: pa.Array) -> pa.Array:
+        """Keys of many agencies in one column: the delivery in front, so that no agency meets another's key."""
+        if len(self.deliveries) == 1:
+            return keys
+        return pc.binary_join_element_wise(pa.array(d).cast(pa.string()), keys, "|")
+
+
+def _flat(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def by_delivery(d: np.ndarray, count: int) -> Iterable[tuple[int, np.ndarray]]:
+    """(delivery, positions) for each delivery that occurs."""
+    if count == 1:
+        if len(d):
+            yield 0, np.arange(len(d))
+        return
+    order = np.argsort(d, kind="stable")
+    bounds = np.searchsorted(d[order], np.arange(count + 1))
+    for i in range(count):
+        if bounds[i] < bounds[i + 1]:
+            yield i, order[bounds[i] : bounds[i + 1]]

@@ -1,0 +1,176 @@
+"""What the installation knows besides the shelves: the register of agencies, the journal of deliveries, sealed sources, inboxes.
+
+One SQLite file, HOME/house.sqlite. It holds codes, names of deliveries, counts and reasons; the only personal data is the
+register's contact address of an agency's data-protection officer, and connection strings are sealed with the agency's key.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    String,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from schemas.errors import Malformed
+from schemas.home import Home
+from schemas.ids import AgencyCode, System
+from schemas.report import Report
+from store import register
+from store.agency import connect, scrub
+from store.keys import Keyring
+from store.sealing import framed, seal, unseal
+
+META = MetaData()
+
+JOURNAL = Table(
+    "journal",
+    META,
+    Column("id", Integer, primary_key=True),
+    Column("agency", String),
+    Column("system", String, nullable=False),
+    Column("delivery", String, nullable=False),
+    Column("day", String),
+    Column("at", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("reason", String),
+    Column("run", String, nullable=False),
+    Column("report", String, nullable=False),
+)
+
+SOURCE = Table(
+    "source",
+    META,
+    Column("agency", String, primary_key=True),
+    Column("system", String, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+INBOX = Table("inbox", META, Column("path", String, primary_key=True))
+
+
+class House:
+    """HOME/house.sqlite. Use as a context manager."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.db = connect(home.house)
+
+    @classmethod
+    def open(cls, home: Home, create: bool = False) -> Self:
+        if not create and not home.house.exists():
+            raise Malformed(
+                "there is no home here",
+                "Run `depositaire init --home DIR` first, or name the home with --home or DEPOSITAIRE_HOME.",
+            )
+        home.root.mkdir(parents=True, exist_ok=True)
+        house = cls(home)
+        if create:
+            META.create_all(house.db)
+            register.META.create_all(house.db)
+            house.db.commit()
+        return house
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        self.db.rollback()
+        self.db.info["immediate"] = True
+        try:
+            yield self.db
+            self.db.commit()
+        except BaseException:
+            self.db.rollback()
+            raise
+        finally:
+            self.db.info["immediate"] = False
+
+    # -- journal -------------------------------------------------------------------------------------------------------
+
+    def journal_add(self, reports: Sequence[Report], at: datetime, run: str) -> None:
+        if not reports:
+            return
+        with self.writing() as db:
+            db.execute(insert(JOURNAL), [
+                {"agency": r.agency, "system": str(r.system), "delivery": r.delivery, "day": r.day.isoformat() if r.day else None, "at": at.isoformat(),
+                 "outcome": r.outcome, "reason": r.reason, "run": run, "report": json.dumps(r.as_json() | ({"where": r.where} if r.where else {}))}
+                for r in reports
+            ])  # fmt: skip
+
+    def journal(
+        self, agency: AgencyCode | None = None, system: System | None = None, limit: int = 1000
+    ) -> Sequence[Row[Any]]:
+        """Newest first."""
+        where = [JOURNAL.c.agency == agency] if agency else []
+        where += [JOURNAL.c.system == system] if system else []
+        return self.db.execute(select(JOURNAL).where(*where).order_by(JOURNAL.c.id.desc()).limit(limit)).all()
+
+    def last_by_flow(self) -> Sequence[Row[Any]]:
+        """The newest entry of each agency and system."""
+        newest = select(func.max(JOURNAL.c.id)).group_by(JOURNAL.c.agency, JOURNAL.c.system)
+        return self.db.execute(
+            select(JOURNAL).where(JOURNAL.c.id.in_(newest)).order_by(JOURNAL.c.agency, JOURNAL.c.system)
+        ).all()
+
+    # -- sources -------------------------------------------------------------------------------------------------------
+
+    def set_source(self, agency: AgencyCode, system: System, text: str, keyring: Keyring) -> None:
+        """Keep a connection string sealed; it is never printed back."""
+        sealed = seal(keyring.contents, text.encode(), framed(agency, "source", system))
+        row = upsert(SOURCE).values(agency=agency, system=str(system), sealed=sealed)
+        with self.writing() as db:
+            db.execute(
+                row.on_conflict_do_update(index_elements=["agency", "system"], set_={"sealed": row.excluded.sealed})
+            )
+
+    def source(self, agency: AgencyCode, system: System, keyring: Keyring) -> str | None:
+        sealed = self.db.scalar(select(SOURCE.c.sealed).where(SOURCE.c.agency == agency, SOURCE.c.system == system))
+        return unseal(keyring.contents, sealed, framed(agency, "source", system)).decode() if sealed else None
+
+    def with_source(self, system: System) -> list[AgencyCode]:
+        return [
+            AgencyCode(a)
+            for a in self.db.scalars(select(SOURCE.c.agency).where(SOURCE.c.system == system).order_by(SOURCE.c.agency))
+        ]
+
+    # -- inboxes -------------------------------------------------------------------------------------------------------
+
+    def remember_inbox(self, path: Path) -> None:
+        """So that an erasure can remove the deliveries of an agency from every inbox that was ever read."""
+        if str(path.absolute()) in {str(p) for p in self.inboxes()}:
+            return
+        with self.writing() as db:
+            db.execute(upsert(INBOX).values(path=str(path.absolute())).on_conflict_do_nothing())
+
+    def inboxes(self) -> list[Path]:
+        return [Path(p) for p in self.db.scalars(select(INBOX.c.path).order_by(INBOX.c.path))]
+
+    # -- erasure -------------------------------------------------------------------------------------------------------
+
+    def forget_agency(self, agency: AgencyCode) -> dict[str, int]:
+        """Remove what the journal and the sources say of one agency, and the residue. Again and again is the same as once."""
+        with self.writing() as db:
+            gone = {t.name: db.execute(delete(t).where(t.c.agency == agency)).rowcount for t in (JOURNAL, SOURCE)}
+        if any(gone.values()):
+            scrub(self.db)
+        return gone

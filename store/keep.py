@@ -1,0 +1,215 @@
+"""Keep what was admitted: one transaction a delivery, in or out, never half.
+
+References are settled and lines compared for the whole batch, by column; then each delivery is written on its own shelf.
+Afterwards the keys of persons erased on request are destroyed and the shelf is rewritten without their residue.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from schemas.admission import Admitted
+from schemas.frames import BIT, FLAGS, Arrived
+from schemas.ids import System
+from schemas.report import Counts, Quarantined, Report
+from store.absence import absentees, apply_absences
+from store.agency import Shelf, scrub
+from store.batch import Batch
+from store.compare import Compared, compare
+from store.derive import buildings_of, fill_buildings, fill_rights, set_rights
+from store.endings import apply_endings
+from store.references import settle_references
+from store.sealing import framed, seal
+from store.tables import DELIVERY, DOOMED_KEY, FLOW, QUARANTINE
+from store.writing import Place, write_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """On whose behalf and by what: recorded with every delivery (R43, R46)."""
+
+    run: str
+    at: datetime
+    code_version: str
+    locus: str = "line"
+
+
+def keep(admitted: Admitted, shelves: Sequence[Shelf], errand: Errand) -> Iterator[tuple[int, Report]]:
+    """Yields (position, report) as each delivery is committed. `shelves[d]` is the shelf of delivery d; no agency twice."""
+    batch = Batch.of(admitted, shelves)
+    settle_references(batch)
+    compared = compare(batch)
+    for d, (shelf, arrived) in enumerate(zip(shelves, batch.deliveries, strict=True)):
+        instructions = admitted.mandates[d].instructions(batch.system) if admitted.mandates[d] else ()  # type: ignore[union-attr]
+        report = _keep_one(batch, compared, d, shelf, arrived, errand, instructions)
+        finish_erasures(shelf)
+        yield d, report
+
+
+def _keep_one(
+    batch: Batch,
+    compared: Compared,
+    d: int,
+    shelf: Shelf,
+    arrived: Arrived,
+    errand: Errand,
+    instructions: Sequence[str],
+) -> Report:
+    here = Place(shelf, batch.system, 0, arrived.day)
+    absent = absentees(batch, d, here) if batch.snapshot else []
+    set_rights(batch, d, shelf)
+    with shelf.writing() as db:
+        place = Place(shelf, batch.system, _open_delivery(db, arrived, errand, instructions), arrived.day)
+        touched = _before(db, batch, compared, d, place)
+        write_lines(db, batch, compared, d, place)
+        ended = apply_endings(db, batch, d, place)
+        more, flags = apply_absences(db, batch, d, place, absent)
+        _derive(db, batch, compared, d, place, touched)
+        _put_aside(db, batch, d, place)
+        report = _report(batch, d, arrived, ended + more, flags)
+        db.execute(update(DELIVERY).where(DELIVERY.c.id == place.delivery).values(report=json.dumps(report.as_json())))
+        flow = upsert(FLOW).values(system=str(batch.system), cursor=arrived.cursor)
+        db.execute(flow.on_conflict_do_update(index_elements=["system"], set_={"cursor": flow.excluded.cursor}))
+    return report
+
+
+def _open_delivery(db: Connection, arrived: Arrived, errand: Errand, instructions: Sequence[str]) -> int:
+    values = {
+        "system": str(arrived.system), "name": arrived.name, "day": arrived.day.isoformat(), "sha256": arrived.sha256, "layout": arrived.layout,
+        "code_version": errand.code_version, "instructions": " ".join(instructions), "run": errand.run, "at": errand.at.isoformat(), "report": "{}", "receipted": 0,
+    }  # fmt: skip
+    key = db.execute(insert(DELIVERY).values(values)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def _before(db: Connection, batch: Batch, compared: Compared, d: int, place: Place) -> set[str]:
+    """Buildings that a changing or ending co-ownership names before the change."""
+    if batch.system is not System.SPILASUITE:
+        return set()
+    return buildings_of(db, batch.system, _coproprietes(batch, compared, d))
+
+
+def _coproprietes(batch: Batch, compared: Compared, d: int) -> list[str]:
+    ends = batch.endings.filter(pc.equal(batch.endings["source"], "v_copropriete"))
+    ending = [k for k, n in zip(ends["key"].to_pylist(), ends["line"].to_pylist(), strict=True) if batch.d[n] == d]
+    return _changed_keys(batch, compared, d, "copropriete", "source_key") + ending
+
+
+def _changed_keys(
+    batch: Batch, compared: Compared, d: int, name: str, column: str, held_only: bool = False
+) -> list[str]:
+    table = batch.rows.get(name)
+    if table is None:
+        return []
+    lines = table["line"].to_numpy()
+    mine = (batch.d[lines] == d) & compared.changed[lines]
+    if held_only:
+        mine &= compared.held_id[lines] >= 0
+    return list(table[column].filter(pa.array(mine)).to_pylist())
+
+
+def _derive(db: Connection, batch: Batch, compared: Compared, d: int, place: Place, touched: set[str]) -> None:
+    match batch.system:
+        case System.SPILASUITE:
+            buildings = touched | buildings_of(db, batch.system, _coproprietes(batch, compared, d))
+            fill_buildings(db, place, buildings | set(_changed_keys(batch, compared, d, "building", "source_key")))
+        case System.GPI:
+            fill_rights(db, place, set(_changed_keys(batch, compared, d, "holding", "source_key", held_only=True)))
+
+
+def _put_aside(db: Connection, batch: Batch, d: int, place: Place) -> None:
+    """Quarantined lines: where and why in clear, what they said sealed with the agency's key. An erased person's line says nothing."""
+    cipher = place.shelf.keyring.contents
+    rows = []
+    for n in np.flatnonzero((batch.d == d) & (batch.outcome == "quarantined")).tolist():
+        source, loc, reason = batch.source[n].as_py(), batch.loc[n].as_py(), batch.reason[n]
+        erased = reason == "row.erased_key"
+        content = None if erased else batch.content.get(n)
+        aad = framed(place.shelf.agency or "_portal", "quarantine", str(place.system), str(place.delivery), source, loc)
+        sealed = seal(cipher, content.encode(), aad) if content is not None else None
+        rows.append(
+            {
+                "delivery": place.delivery,
+                "system": str(place.system),
+                "source": source,
+                "loc": loc,
+                "reason": reason,
+                "key": None if erased else batch.key[n].as_py(),
+                "sealed": sealed,
+            }
+        )
+    if rows:
+        db.execute(insert(QUARANTINE), rows)
+
+
+def _report(batch: Batch, d: int, arrived: Arrived, ended: Counter[str], flags: list[str]) -> Report:
+    mine = batch.d == d
+    return Report(
+        arrived.agency, arrived.system, arrived.name, arrived.day, "accepted",
+        tables=_counts(batch, mine), quarantined=_quarantined(batch, mine), flags=_flags(batch, mine),
+        delivery_flags=tuple(sorted({*arrived.flags, *flags})), ended={k: v for k, v in ended.items() if v},
+    )  # fmt: skip
+
+
+def _counts(batch: Batch, mine: np.ndarray) -> dict[str, Counts]:
+    sources = batch.source.filter(pa.array(mine)).to_pylist()
+    tally: dict[str, Counter[str]] = {}
+    for source, outcome in zip(sources, batch.outcome[mine].tolist(), strict=True):
+        tally.setdefault(source, Counter())[outcome] += 1
+    out = {}
+    for source, c in tally.items():
+        out[source] = Counts(
+            sum(c.values()), c["stored"], c["unchanged"], c["quarantined"], c["ignored"], c["withheld"]
+        )
+        settled = (
+            out[source].stored
+            + out[source].unchanged
+            + out[source].quarantined
+            + out[source].ignored
+            + out[source].withheld
+        )
+        if out[source].read != settled:
+            raise RuntimeError(f"{source}: a line has no outcome")  # nothing is lost: the accounting of the contracts
+    return out
+
+
+def _quarantined(batch: Batch, mine: np.ndarray) -> tuple[Quarantined, ...]:
+    at = np.flatnonzero(mine & (batch.outcome == "quarantined")).tolist()
+    locus = {
+        System.SDGI: "line",
+        System.PORTAL: "line",
+        System.GPI: "offset",
+        System.SPILASUITE: "key",
+        System.LOGIN: "ref",
+    }[batch.system]
+    return tuple(Quarantined(batch.source[n].as_py(), locus, batch.loc[n].as_py(), batch.reason[n]) for n in at)
+
+
+def _flags(batch: Batch, mine: np.ndarray) -> dict[str, int]:
+    accepted = batch.flags[mine & np.isin(batch.outcome, ["stored", "unchanged"])]
+    out = {name: int(np.count_nonzero(accepted & BIT[name])) for name in FLAGS if name != "row_repeated"}
+    ignored = batch.flags[mine & (batch.outcome == "ignored")]
+    out["row_repeated"] = int(np.count_nonzero(ignored & BIT["row_repeated"]))
+    return {name: n for name, n in out.items() if n}
+
+
+def finish_erasures(shelf: Shelf) -> int:
+    """Destroy the keys of persons erased on request and rewrite the shelf. Safe to repeat; called again after a crash."""
+    kids = list(shelf.db.scalars(select(DOOMED_KEY.c.kid)))
+    shelf.db.rollback()
+    if not kids:
+        return 0
+    shelf.keyring.destroy_persons(kids)
+    scrub(shelf.db)
+    with shelf.writing() as db:
+        db.execute(delete(DOOMED_KEY))
+    return len(kids)

@@ -1,0 +1,258 @@
+"""Root key → agency key → person keys. Keys lie apart from data; destroying a key is the erasure that reaches every copy.
+
+- The root key comes from a provider: a key file, or a passphrase stretched by scrypt (RFC 7914).
+- An agency's key is random, wrapped by the root key, alone in the agency's key ring; labels derive what it seals.
+- A person's key is random too: a derived one could be recomputed for ever and so never be destroyed alone. 256 of them
+  make a page, sealed under the agency's key; destroying one rewrites its page and vacuums the ring.
+"""
+
+import base64
+import json
+import os
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from schemas.errors import Malformed, NotVerified, Refused
+from schemas.home import Home
+from schemas.ids import AgencyCode
+from store.sealing import derive, framed, keyed, seal, unseal
+
+SCRYPT_N = 2**17  # 128 MiB and about two seconds: what a guess costs
+PAGE = 256
+SIZE = 32
+NO_KEY = bytes(SIZE)
+ROOT_FORMAT = "depositaire-root-key/1"
+
+
+class Root(Protocol):
+    """What a provider of the root key can do. The root key itself never leaves it."""
+
+    def wrap(self, secret: bytes, purpose: str) -> bytes: ...
+
+    def unwrap(self, wrapped: bytes, purpose: str) -> bytes: ...
+
+
+class LocalRoot:
+    """A root key in memory, from a key file or a passphrase."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def wrap(self, secret: bytes, purpose: str) -> bytes:
+        return seal(self._cipher, secret, framed("root", purpose))
+
+    def unwrap(self, wrapped: bytes, purpose: str) -> bytes:
+        return unseal(self._cipher, wrapped, framed("root", purpose))
+
+
+def create_root(home: Home, passphrase: str | None = None) -> None:
+    """Make the root key of a new home: random in a file only its owner reads, or stretched from a passphrase."""
+    if home.root_key.exists():
+        raise Refused("this home already has a root key", "Nothing was changed.")
+    (home.keys / "agencies").mkdir(parents=True, exist_ok=True)
+    os.chmod(home.keys, 0o700)
+    if passphrase is None:
+        body = {"format": ROOT_FORMAT, "kdf": "none", "key": _b64(os.urandom(SIZE))}
+    else:
+        salt = os.urandom(16)
+        check = LocalRoot(_stretch(passphrase, salt)).wrap(b"depositaire", "check")
+        body = {"format": ROOT_FORMAT, "kdf": "scrypt", "n": str(SCRYPT_N), "salt": _b64(salt), "check": _b64(check)}
+    _write_private(home.root_key, json.dumps(body, indent=1).encode())
+    root = open_root(home, passphrase)
+    signing = Ed25519PrivateKey.generate().private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    _write_private(home.signing_key, root.wrap(signing, "signing"))
+
+
+def open_root(home: Home, passphrase: str | None = None) -> Root:
+    if not home.root_key.exists():
+        raise Malformed("this home has no root key", "Run `depositaire init`, or say where the keys are with --keys.")
+    body = json.loads(home.root_key.read_bytes())
+    if body.get("format") != ROOT_FORMAT:
+        raise Malformed("the root key file has an unknown format")
+    if body["kdf"] == "none":
+        return LocalRoot(base64.b64decode(body["key"]))
+    if passphrase is None:
+        raise Refused("the root key needs a passphrase", "Put it in the environment variable DEPOSITAIRE_PASSPHRASE.")
+    root = LocalRoot(_stretch(passphrase, base64.b64decode(body["salt"])))
+    try:
+        root.unwrap(base64.b64decode(body["check"]), "check")
+    except NotVerified:
+        raise Refused("the passphrase is not the one of this home", "Nothing was changed.") from None
+    return root
+
+
+def signer(home: Home, root: Root) -> Ed25519PrivateKey:
+    """The key that signs certificates (Ed25519, RFC 8032)."""
+    return Ed25519PrivateKey.from_private_bytes(root.unwrap(home.signing_key.read_bytes(), "signing"))
+
+
+class Keyring:
+    """The keys of one agency (or of the portal). Use as a context manager."""
+
+    def __init__(self, path: Path, agency: AgencyCode | None, key: bytes) -> None:
+        self.agency = agency
+        self._name = agency or "_portal"
+        self._db = _connect(path)
+        self._pages_cipher = AESGCM(derive(key, "pages"))
+        self._rows = AESGCM(derive(key, "rows"))
+        self._pages: dict[int, bytearray] = {}
+        self._ciphers: dict[int, AESGCM] = {}
+        self.contents = AESGCM(derive(key, "contents"))
+        self.index = keyed(derive(key, "index"))
+        self.digest = keyed(derive(key, "digest"))
+        self.mark = keyed(derive(key, "erased"))
+
+    @classmethod
+    def open(cls, home: Home, root: Root, agency: AgencyCode | None, create: bool = False) -> "Keyring":
+        path = home.keyring(agency)
+        purpose = f"agency {agency or '_portal'}"
+        if not path.exists():
+            if not create:
+                raise Refused("the keys of this agency do not exist: nothing is held for it, or it was erased")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(_connect(path)) as db, db:
+                db.execute(
+                    "CREATE TABLE IF NOT EXISTS agency_key (id INTEGER PRIMARY KEY CHECK (id = 1), wrapped BLOB NOT NULL)"
+                )
+                db.execute(
+                    "CREATE TABLE IF NOT EXISTS page (no INTEGER PRIMARY KEY, used INTEGER NOT NULL, sealed BLOB NOT NULL)"
+                )
+                db.execute("INSERT OR IGNORE INTO agency_key VALUES (1, ?)", (root.wrap(os.urandom(SIZE), purpose),))
+            os.chmod(path, 0o600)
+        with closing(_connect(path)) as db:
+            row = db.execute("SELECT wrapped FROM agency_key").fetchone()
+        return cls(path, agency, root.unwrap(row[0], purpose))
+
+    @staticmethod
+    def destroy(home: Home, agency: AgencyCode | None) -> bool:
+        """Overwrite and remove the key ring. True when there was one. What it sealed can never be read again, wherever it lies."""
+        gone = False
+        path = home.keyring(agency)
+        for each in (path, *(path.with_name(path.name + tail) for tail in ("-journal", "-wal", "-shm"))):
+            if each.exists():
+                with each.open("r+b") as f:
+                    f.write(os.urandom(each.stat().st_size))
+                    f.flush()
+                    os.fsync(f.fileno())
+                each.unlink()
+                gone = True
+        if gone:
+            _sync_folder(path.parent)
+        return gone
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def allocate(self, count: int) -> range:
+        """`count` new person keys, on disk before anything is sealed with them; returns their ids."""
+        if count == 0:
+            return range(0)
+        last = self._db.execute("SELECT no, used FROM page ORDER BY no DESC LIMIT 1").fetchone() or (0, 0)
+        first = last[0] * PAGE + last[1] + 1
+        fresh = memoryview(os.urandom(SIZE * count))
+        with self._db:
+            done = 0
+            while done < count:
+                no, slot = divmod(first - 1 + done, PAGE)
+                take = min(PAGE - slot, count - done)
+                page = self._page(no) if slot else bytearray(PAGE * SIZE)
+                page[slot * SIZE : (slot + take) * SIZE] = fresh[done * SIZE : (done + take) * SIZE]
+                self._pages[no] = page
+                self._store(no, slot + take, page)
+                done += take
+        return range(first, first + count)
+
+    def cipher(self, kid: int) -> AESGCM:
+        """The cipher of a key id; 0 is the agency's own. Raises NotVerified when that key was destroyed."""
+        if kid == 0:
+            return self._rows
+        known = self._ciphers.get(kid)
+        if known is None:
+            no, slot = divmod(kid - 1, PAGE)
+            key = bytes(self._page(no)[slot * SIZE : (slot + 1) * SIZE])
+            if key == NO_KEY:
+                raise NotVerified("the key of this row was destroyed")
+            if len(self._ciphers) > 4096:
+                self._ciphers.clear()
+            known = self._ciphers[kid] = AESGCM(key)
+        return known
+
+    def destroy_persons(self, kids: Iterable[int]) -> int:
+        """Destroy single person keys; doing it twice changes nothing. Returns how many were there."""
+        gone = 0
+        with self._db:
+            for kid in sorted(set(kids) - {0}):
+                no, slot = divmod(kid - 1, PAGE)
+                page = self._page(no)
+                if bytes(page[slot * SIZE : (slot + 1) * SIZE]) != NO_KEY:
+                    page[slot * SIZE : (slot + 1) * SIZE] = NO_KEY
+                    self._store(no, None, page)
+                    gone += 1
+                self._ciphers.pop(kid, None)
+        if gone:
+            self._db.execute("VACUUM")
+        return gone
+
+    def _page(self, no: int) -> bytearray:
+        if no not in self._pages:
+            row = self._db.execute("SELECT sealed FROM page WHERE no = ?", (no,)).fetchone()
+            if row is None:
+                raise NotVerified("a page of person keys is missing")
+            if len(self._pages) > 4096:
+                self._pages.clear()
+            self._pages[no] = bytearray(unseal(self._pages_cipher, row[0], framed(self._name, "page", str(no))))
+        return self._pages[no]
+
+    def _store(self, no: int, used: int | None, page: bytearray) -> None:
+        sealed = seal(self._pages_cipher, bytes(page), framed(self._name, "page", str(no)))
+        if used is None:
+            self._db.execute("UPDATE page SET sealed = ? WHERE no = ?", (sealed, no))
+        else:
+            self._db.execute(
+                "INSERT INTO page VALUES (?, ?, ?) ON CONFLICT (no) DO UPDATE SET used = excluded.used, sealed = excluded.sealed",
+                (no, used, sealed),
+            )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=30)
+    # No write-ahead log beside keys: old pages would outlive their destruction there. EXTRA: a commit survives a power cut.
+    db.execute("PRAGMA journal_mode = DELETE")
+    db.execute("PRAGMA synchronous = EXTRA")
+    db.execute("PRAGMA secure_delete = ON")
+    return db
+
+
+def _stretch(passphrase: str, salt: bytes) -> bytes:
+    return Scrypt(salt=salt, length=SIZE, n=SCRYPT_N, r=8, p=1).derive(passphrase.encode())
+
+
+def _write_private(path: Path, body: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as f:
+        f.write(body)
+        f.flush()
+        os.fsync(f.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

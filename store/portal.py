@@ -1,0 +1,47 @@
+"""The portal's own accounts when an agency's window closes (agencies.md, "FIN_CONTRAT").
+
+Its attachments go; an account that had at least one attachment and keeps none goes; every other account stays.
+"""
+
+from sqlalchemy import Connection, delete, insert, select
+
+from schemas.home import Home
+from schemas.ids import AgencyCode
+from schemas.records import RECORDS
+from store.agency import Shelf, among, scrub
+from store.keep import finish_erasures
+from store.keys import Keyring, Root
+from store.tables import DOOMED_KEY, LINE, ROWS
+
+
+def forget_agency(home: Home, root: Root, agency: AgencyCode) -> dict[str, int]:
+    """Detach an agency from every account. Again and again is the same as once."""
+    if not home.shelf(None).exists():
+        return {"portal_attachment": 0, "portal_account": 0}
+    with Keyring.open(home, root, None) as keyring, Shelf.open(home, keyring, None) as shelf:
+        accounts = ROWS["portal_account"]
+        attachments = shelf.db.execute(select(ROWS["portal_attachment"])).all()
+        opened = shelf.opened(RECORDS["portal_attachment"], attachments)
+        named, holders = opened["agency_code"].to_pylist(), opened["account_id"].to_pylist()
+        doomed = [r.source_key for r, a in zip(attachments, named, strict=True) if a == agency]
+        keeping = {h for h, a in zip(holders, named, strict=True) if a != agency}
+        losing = {h for h, a in zip(holders, named, strict=True) if a == agency} - keeping
+        gone = shelf.db.execute(
+            select(accounts.c.source_key, accounts.c.kid).where(among(accounts.c.source_key, losing))
+        ).all()
+        if doomed or gone:
+            with shelf.writing() as db:
+                _delete(db, "portal_attachment", doomed)
+                _delete(db, "portal_account", [r.source_key for r in gone])
+                if gone:
+                    db.execute(insert(DOOMED_KEY).prefix_with("OR IGNORE"), [{"kid": r.kid} for r in gone if r.kid])
+            scrub(shelf.db)
+        finish_erasures(shelf)
+        return {"portal_attachment": len(doomed), "portal_account": len(gone)}
+
+
+def _delete(db: Connection, name: str, keys: list[str]) -> None:
+    t = ROWS[name]
+    owners = list(db.scalars(select(t.c.owner).where(among(t.c.source_key, keys))))
+    db.execute(delete(t).where(among(t.c.source_key, keys)))
+    db.execute(delete(LINE).where(among(LINE.c.id, owners)))
