@@ -8,7 +8,7 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-root=$PWD
+root=$(pwd -P)
 set_name=${1:-dev}
 case $set_name in
     run) lock=requirements.lock ;;
@@ -29,7 +29,11 @@ digest() { cat "$@" | sha256sum; }
 stamp_of() { { echo "$root"; digest "$@"; } | tr '\n' ' '; }
 same() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
-venv_works() { [ -x .venv/bin/python ] && .venv/bin/python -c 'import pip' >/dev/null 2>&1; }
+# An environment that was moved or copied still names its old place: it is made again.
+venv_works() {
+    [ -x .venv/bin/python ] && grep -qF "$root/.venv" .venv/bin/activate 2>/dev/null &&
+        .venv/bin/python -c 'import pip' >/dev/null 2>&1
+}
 
 lock_stamp=$(stamp_of "$lock")
 project_stamp=$(stamp_of pyproject.toml)

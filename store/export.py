@@ -3,11 +3,11 @@
 UTF-8, LF, one object a line, keys sorted, null for missing, every column present, rows sorted by (source_system, source_key).
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -40,7 +40,8 @@ def as_lines(name: str, table: pa.Table) -> bytes:
     columns = {f.name: _printable(f, table[f.name]) for f in exported_fields(RECORDS[name])}
     names = sorted(columns)
     rows = zip(*(columns[n] for n in names), strict=True)
-    return b"".join(orjson.dumps(dict(zip(names, row, strict=True))) + b"\n" for row in rows)
+    write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+    return "".join(write(dict(zip(names, row, strict=True))) + "\n" for row in rows).encode()
 
 
 def _printable(field: Field, column: pa.ChunkedArray) -> list[Any]:

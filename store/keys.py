@@ -63,7 +63,7 @@ def create_root(home: Home, passphrase: str | None = None) -> None:
         body = {"format": ROOT_FORMAT, "kdf": "none", "key": _b64(os.urandom(SIZE))}
     else:
         salt = os.urandom(16)
-        check = LocalRoot(_stretch(passphrase, salt)).wrap(b"depositaire", "check")
+        check = LocalRoot(_stretch(passphrase, salt, SCRYPT_N)).wrap(b"depositaire", "check")
         body = {"format": ROOT_FORMAT, "kdf": "scrypt", "n": str(SCRYPT_N), "salt": _b64(salt), "check": _b64(check)}
     _write_private(home.root_key, json.dumps(body, indent=1).encode())
     root = open_root(home, passphrase)
@@ -81,7 +81,7 @@ def open_root(home: Home, passphrase: str | None = None) -> Root:
         return LocalRoot(base64.b64decode(body["key"]))
     if passphrase is None:
         raise Refused("the root key needs a passphrase", "Put it in the environment variable DEPOSITAIRE_PASSPHRASE.")
-    root = LocalRoot(_stretch(passphrase, base64.b64decode(body["salt"])))
+    root = LocalRoot(_stretch(passphrase, base64.b64decode(body["salt"]), int(body["n"])))
     try:
         root.unwrap(base64.b64decode(body["check"]), "check")
     except NotVerified:
@@ -234,8 +234,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _stretch(passphrase: str, salt: bytes) -> bytes:
-    return Scrypt(salt=salt, length=SIZE, n=SCRYPT_N, r=8, p=1).derive(passphrase.encode())
+def _stretch(passphrase: str, salt: bytes, n: int) -> bytes:
+    return Scrypt(salt=salt, length=SIZE, n=n, r=8, p=1).derive(passphrase.encode())
 
 
 def _write_private(path: Path, body: bytes) -> None:

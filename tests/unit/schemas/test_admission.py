@@ -1,0 +1,96 @@
+"""The field gate: what the agency did not instruct falls before anything is kept, and is counted."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from connectors.normalise import frame
+from schemas.admission import Admitted, admit
+from schemas.frames import CONTENT, ENDINGS, LINES, Arrived, Reading
+from schemas.ids import AgencyCode, System
+from schemas.mandate import Grant, Mandate, Purpose
+
+A = AgencyCode("A0001")
+AT = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
+YIELDS = {"People": frozenset({"person", "contact"}), "Buildings": frozenset({"building"})}
+
+
+def mandate(*tables: str, systems: Sequence[System] = (System.SDGI,)) -> Mandate:
+    grant = Grant("INS-1", frozenset(systems), frozenset(tables), frozenset({Purpose.EXTRANET}))
+    return Mandate(A, AT, (grant,) if tables else ())
+
+
+def reading() -> Reading:
+    """One person with an e-mail, one building, one person's line that could not be read, one line that the contract ignores."""
+    lines = pa.table(
+        [
+            [0, 1, 2, 3], [0] * 4, ["People", "Buildings", "People", "People"], ["p", "b", "q", None], ["2", "2", "3", "4"],
+            ["ok", "ok", "quarantined", "ignored"], [None, None, "row.bad_date", None], [0] * 4, [False] * 4,
+        ],
+        schema=LINES,
+    )  # fmt: skip
+    rows = {
+        "person": frame.rows("person", line=np.array([0]), source_key=pa.array(["p"]), kind=pa.array(["natural"]), last_name=pa.array(["X"]), city=pa.array(["Y"])),
+        "contact": frame.rows("contact", line=np.array([0]), source_key=pa.array(["p:email:1"]), person_key=pa.array(["p"]), kind=pa.array(["email"]), rank=pa.array([1]), value_raw=pa.array(["z"])),
+        "building": frame.rows("building", line=np.array([1]), source_key=pa.array(["b"]), code=pa.array(["b"])),
+    }
+    content = pa.table([[2], ["q;31/02/2026"]], schema=CONTENT)
+    arrived = Arrived(A, System.SDGI, "d", AT.date(), None, "sdgi 1.4", "1")
+    return Reading(System.SDGI, "line", (arrived,), lines, rows, ENDINGS.empty_table(), content)
+
+
+def outcomes(admitted: Admitted) -> list[str]:
+    return admitted.reading.lines["outcome"].to_pylist()
+
+
+def test_everything_is_admitted_when_everything_is_instructed() -> None:
+    admitted = admit(reading(), [mandate("*")], YIELDS)
+    assert outcomes(admitted) == ["ok", "ok", "quarantined", "ignored"]
+    assert sorted(admitted.reading.rows) == ["building", "contact", "person"]
+    assert len(admitted.reading.content) == 1
+
+
+def test_lines_of_tables_that_are_not_instructed_are_withheld_also_when_they_could_not_be_read() -> None:
+    admitted = admit(reading(), [mandate("building")], YIELDS)
+    assert outcomes(admitted) == ["withheld", "ok", "withheld", "ignored"]
+    assert sorted(admitted.reading.rows) == ["building"]
+    assert admitted.reading.lines["reason"].to_pylist() == [None] * 4
+    assert len(admitted.reading.content) == 0
+
+
+def test_columns_of_other_categories_become_null() -> None:
+    admitted = admit(reading(), [mandate("identity")], YIELDS)
+    [person] = admitted.reading.rows["person"].to_pylist()
+    assert (person["last_name"], person["city"], person["source_key"]) == ("X", None, "p")
+    assert "contact" not in admitted.reading.rows
+
+
+def test_a_table_is_not_held_when_a_column_that_may_not_be_null_is_not_instructed() -> None:
+    admitted = admit(reading(), [mandate("contact")], YIELDS)
+    assert sorted(admitted.reading.rows) == ["contact"]
+    assert outcomes(admitted)[0] == "ok"
+
+
+def test_a_partly_instructed_line_that_cannot_be_read_is_put_aside_without_its_text() -> None:
+    admitted = admit(reading(), [mandate("contact")], YIELDS)
+    assert outcomes(admitted)[2] == "quarantined"
+    assert len(admitted.reading.content) == 0
+
+
+def test_without_a_grant_for_the_system_nothing_is_admitted() -> None:
+    admitted = admit(reading(), [mandate("*", systems=[System.GPI])], YIELDS)
+    assert outcomes(admitted) == ["withheld", "withheld", "withheld", "ignored"]
+    assert admitted.reading.rows == {}
+
+
+def test_two_instructions_add_up() -> None:
+    both = Mandate(A, AT, (*mandate("identity").grants, *mandate("building").grants))
+    assert sorted(admit(reading(), [both], YIELDS).reading.rows) == ["building", "person"]
+
+
+def test_an_admitted_reading_cannot_be_made_by_hand() -> None:
+    with pytest.raises(TypeError):
+        Admitted(reading(), (frozenset(),), (None,), object())
