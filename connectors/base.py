@@ -1,0 +1,132 @@
+"""What every connector is: it proves that a delivery is whole, then hears what it says. It knows no store and no clock.
+
+Two steps, so that many agencies are read as one frame: `open` takes one delivery and proves it complete or refuses it with a
+reason code of its contract; `read` takes any number of opened deliveries and normalises them together, by column.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from schemas.frames import Arrived, Reading
+from schemas.ids import AgencyCode, System
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Something to read: a file of the inbox, or (SpiLaSuite) a source to connect to.
+
+    `at` is the instant of processing; `source` an ODBC connection string (a secret: never log or raise it).
+    """
+
+    agency: AgencyCode | None
+    system: System
+    name: str
+    at: datetime
+    path: Path | None = None
+    source: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What must be known to prove a delivery: the agency's SIRET in the register and the flow's cursor (None: none yet)."""
+
+    siret: str | None = None
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A delivery proved complete. `raw` is the connector's own; nobody else looks into it."""
+
+    arrived: Arrived
+    raw: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Held rows that a connector needs to understand a delivery: the rows owned by these source lines.
+
+    `keys` maps a source table to line keys, for the delivery at position `d` of the batch.
+    """
+
+    d: int
+    keys: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """The answer: one table a record with columns d, source (source table), owner (line key), source_key and the record's fields.
+
+    Only rows that their line still owns; rows of a line that has ended are there too (a change brings them back).
+    A record of which nothing was found is absent.
+    """
+
+    rows: Mapping[str, pa.Table] = field(default_factory=dict)
+
+
+class Connector(Protocol):
+    """One system. `yields` says which records each of its source tables can yield (memories included, ends excluded)."""
+
+    @property
+    def system(self) -> System: ...
+
+    @property
+    def yields(self) -> Mapping[str, frozenset[str]]: ...
+
+    def day_of(self, delivery: Delivery) -> date | None:
+        """The day of delivery (contracts README, "Gate"); None when it cannot be told because the name is wrong."""
+
+    def named(self, delivery: Delivery) -> bool:
+        """Whether the name fits the pattern of the contract (else `delivery.name`)."""
+
+    def open(self, delivery: Delivery, known: Known) -> Opened:
+        """Prove completeness. Raises `schemas.errors.DeliveryRefused` with the first failing reason of the contract's table."""
+
+    def asks(self, opened: Sequence[Opened]) -> Sequence[Asked]:
+        """What of the store `read` needs; usually nothing."""
+
+    def read(self, opened: Sequence[Opened], recalled: Recalled) -> Reading:
+        """All lines of all these deliveries, normalised. Never raises for a bad line: it is quarantined."""
+
+
+def find(system: System) -> Connector:
+    """The connector of a system; imported when asked for, since some bring heavy libraries."""
+    loaders: dict[System, Callable[[], Connector]] = {
+        System.SDGI: _sdgi, System.GPI: _gpi, System.LOGIN: _login, System.SPILASUITE: _spilasuite, System.PORTAL: _portal,
+    }  # fmt: skip
+    return loaders[system]()
+
+
+def _sdgi() -> Connector:
+    from connectors.sdgi import Sdgi
+
+    return Sdgi()
+
+
+def _gpi() -> Connector:
+    from connectors.gpi import Gpi
+
+    return Gpi()
+
+
+def _login() -> Connector:
+    from connectors.login import Login
+
+    return Login()
+
+
+def _spilasuite() -> Connector:
+    from connectors.spilasuite import Spilasuite
+
+    return Spilasuite()
+
+
+def _portal() -> Connector:
+    from connectors.portal import Portal
+
+    return Portal()
