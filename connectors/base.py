@@ -1,7 +1,9 @@
-"""What every connector is: it proves that a delivery is whole, then hears what it says. It knows no store and no clock.
+"""What every connector is: it proves that a delivery is whole, then hears what it says. It knows no store and no
+clock.
 
-Two steps, so that many agencies are read as one frame: `open` takes one delivery and proves it complete or refuses it with a
-reason code of its contract; `read` takes any number of opened deliveries and normalises them together, by column.
+Two steps, so that many agencies are read as one frame: `open` takes one delivery and proves it complete or refuses it
+with a reason code of its contract; `read` takes any number of opened deliveries and normalises them together, by
+column.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +35,8 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What must be known to prove a delivery: the agency's SIRET in the register and the flow's cursor (None: none yet)."""
+    """What must be known to prove a delivery: the agency's SIRET in the register and the flow's cursor (None: none
+    yet)."""
 
     siret: str | None = None
     cursor: str | None = None
@@ -60,17 +63,18 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """The answer: one table a record with columns d, source (source table), owner (line key), source_key and the record's fields.
+    """The answer: one table a record with columns d, source (source table), owner (line key), source_key and the
+    record's fields.
 
-    Only rows that their line still owns; rows of a line that has ended are there too (a change brings them back).
-    A record of which nothing was found is absent.
+    Only rows that their line still owns; rows of a line that has ended are there too (a change brings them back). A
+    record of which nothing was found is absent.
     """
 
     rows: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 class Connector(Protocol):
-    """One system. `yields` says which records each of its source tables can yield (memories included, ends excluded)."""
+    Only rows that their line still owns; rows of a line that has ended are there too (a change brings them back).
 
     @property
     def system(self) -> System: ...
@@ -85,7 +89,8 @@ class Connector(Protocol):
         """Whether the name fits the pattern of the contract (else `delivery.name`)."""
 
     def open(self, delivery: Delivery, known: Known) -> Opened:
-        """Prove completeness. Raises `schemas.errors.DeliveryRefused` with the first failing reason of the contract's table."""
+        """Prove completeness. Raises `schemas.errors.DeliveryRefused` with the first failing reason of the contract's
+        table."""
 
     def asks(self, opened: Sequence[Opened]) -> Sequence[Asked]:
         """What of the store `read` needs; usually nothing."""
@@ -97,7 +102,8 @@ class Connector(Protocol):
 def find(system: System) -> Connector:
     """The connector of a system; imported when asked for, since some bring heavy libraries."""
     loaders: dict[System, Callable[[], Connector]] = {
-        System.SDGI: _sdgi, System.GPI: _gpi, System.LOGIN: _login, System.SPILASUITE: _spilasuite, System.PORTAL: _portal,
+        System.SDGI: _sdgi, System.GPI: _gpi, System.LOGIN: _login,
+        System.SPILASUITE: _spilasuite, System.PORTAL: _portal,
     }  # fmt: skip
     return loaders[system]()
 

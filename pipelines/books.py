@@ -39,7 +39,8 @@ class Books:
         return fold(Log.at(self._house.home, agency).read(), at)
 
     def receipts(self, shelf: Shelf, at: datetime) -> None:
-        """Receipts of accepted deliveries that the ledger does not have yet: also after a crash between shelf and ledger."""
+        """Receipts of accepted deliveries that the ledger does not have yet: also after a crash between shelf and
+        ledger."""
         if shelf.agency is None:
             return
         due = shelf.db.execute(select(DELIVERY).where(DELIVERY.c.receipted == 0).order_by(DELIVERY.c.id)).all()
@@ -49,19 +50,24 @@ class Books:
         entries = []
         for row in due:
             report = _report(row.report, shelf.agency, row.system, row.name)
-            receipt = Receipt.of(report, row.sha256, tuple(row.instructions.split()), row.layout, row.code_version, row.run)
+            receipt = Receipt.of(
+                report, row.sha256, tuple(row.instructions.split()), row.layout, row.code_version, row.run
+            )
             entries.append((receipt, f"receipt:{row.id}:{row.at}:{row.run}"))
         log.append_all(entries, at)
         with shelf.writing() as db:
             db.execute(update(DELIVERY).where(DELIVERY.c.id <= due[-1].id).values(receipted=1))
 
     def without_erased(self, reading: Reading) -> Reading:
-        """Portal lines that name erased agencies only are ignored (portal.md): attachments, and accounts left without any other."""
+        """Portal lines that name erased agencies only are ignored (portal.md): attachments, and accounts left without
+        any other."""
         erased = sorted(register.erased_codes(self._house.db))
         attachments = reading.rows.get("portal_attachment")
         if not erased or attachments is None:
             return reading
-        gone = pc.is_in(attachments["agency_code"], value_set=pa.array(erased, pa.string())).to_numpy(zero_copy_only=False)
+        gone = pc.is_in(attachments["agency_code"], value_set=pa.array(erased, pa.string())).to_numpy(
+            zero_copy_only=False
+        )
         d = reading.lines["d"].to_numpy()[attachments["line"].to_numpy()]
         holders = list(zip(d.tolist(), attachments["account_id"].to_pylist(), strict=True))
         keeping = {h for h, g in zip(holders, gone, strict=True) if not g}
@@ -70,7 +76,11 @@ class Books:
         ignored[attachments["line"].to_numpy()[gone]] = True
         accounts = reading.rows.get("portal_account")
         if accounts is not None:
-            of = zip(reading.lines["d"].to_numpy()[accounts["line"].to_numpy()].tolist(), accounts["account_id"].to_pylist(), strict=True)
+            of = zip(
+                reading.lines["d"].to_numpy()[accounts["line"].to_numpy()].tolist(),
+                accounts["account_id"].to_pylist(),
+                strict=True,
+            )
             ignored[accounts["line"].to_numpy()[np.array([h in losing for h in of], bool)]] = True
         return _ignoring(reading, ignored)
 
@@ -80,12 +90,26 @@ def _ignoring(reading: Reading, ignored: np.ndarray) -> Reading:
     outcome = pc.if_else(pa.array(ignored), "ignored", lines["outcome"])
     # Their keys count as absent: what is still held of them goes with this snapshot.
     key = pc.if_else(pa.array(ignored), pa.scalar(None, pa.string()), lines["key"])
-    lines = lines.set_column(lines.column_names.index("outcome"), "outcome", outcome).set_column(lines.column_names.index("key"), "key", key)
+    lines = lines.set_column(lines.column_names.index("outcome"), "outcome", outcome).set_column(
+        lines.column_names.index("key"), "key", key
+    )
     rows = {name: t.filter(pa.array(~ignored[t["line"].to_numpy()])) for name, t in reading.rows.items()}
-    return Reading(reading.system, reading.locus, reading.deliveries, lines, rows, reading.endings, reading.content, reading.snapshot)
+    return Reading(
+        reading.system,
+        reading.locus,
+        reading.deliveries,
+        lines,
+        rows,
+        reading.endings,
+        reading.content,
+        reading.snapshot,
+    )
 
 
 def _report(text: str, agency: AgencyCode, system: str, name: str) -> Report:
     body = json.loads(text)
-    tables = {t: Counts(c["read"], c["stored"], c["unchanged"], c["quarantined"], c["ignored"], c.get("withheld", 0)) for t, c in body["tables"].items()}
+    tables = {
+        t: Counts(c["read"], c["stored"], c["unchanged"], c["quarantined"], c["ignored"], c.get("withheld", 0))
+        for t, c in body["tables"].items()
+    }
     return Report(agency, System(system), name, None, "accepted", tables=tables)

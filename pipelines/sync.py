@@ -1,16 +1,14 @@
 """One night: read → admit → check → keep → receipt, for many agencies at a time.
 
-Every delivery is settled as accepted, refused (with a reason) or replayed. Deliveries of one agency and system are taken in
-the order of their names; a batch holds at most one delivery an agency and is bounded in bytes, so that memory grows neither
-with the number of agencies nor with the size of the night.
+Every delivery is settled as accepted, refused (with a reason) or replayed. Deliveries of one agency and system are
+taken in the order of their names; a batch holds at most one delivery an agency and is bounded in bytes, so that
+memory grows neither with the number of agencies nor with the size of the night.
 """
 
-import fcntl
 import hashlib
-import os
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +20,7 @@ import pandas as pd
 from connectors.base import Connector, Delivery, Known, Opened, Recalled, find
 from pipelines import quality
 from pipelines.books import Books
+from pipelines.locks import sole
 from schemas.admission import Admitted, admit
 from schemas.errors import DeliveryRefused, Malformed, TryAgain
 from schemas.home import PORTAL, Home
@@ -209,7 +208,7 @@ def _settle_batch(room: _Room, deliveries: Sequence[Delivery], desk: Desk) -> It
         ready: list[_Ready] = []
         contracts = room.books.contracts()
         for delivery in deliveries:
-            stack.enter_context(_sole(room.night.home, delivery.agency))
+            stack.enter_context(sole(room.night.home, delivery.agency))
             settled = _before_opening(room, delivery, contracts, stack)
             if isinstance(settled, Report):
                 room.house.journal_add([settled], room.night.at, room.run)
@@ -257,7 +256,8 @@ def _recall(room: _Room, ready: list[_Ready]) -> Recalled:
 
 
 def _examine(room: _Room, ready: list[_Ready], admitted: Admitted, desk: Desk) -> set[int]:
-    """Invariants that the connectors already guarantee, checked by other means; returns the deliveries that break one."""
+    """Invariants that the connectors already guarantee, checked by other means; returns the deliveries that break
+    one."""
     reading = admitted.reading
     line_d = reading.lines["d"].to_numpy()
     frames = {}
@@ -274,8 +274,8 @@ def _examine(room: _Room, ready: list[_Ready], admitted: Admitted, desk: Desk) -
     broken: dict[str, dict[str, int]] = {}
     for (table_name, rule), by_d in findings.broken.items():
         broken.setdefault(table_name, {})[rule] = sum(by_d.values())
-    for name in frames:
-        desk.checked(name, len(frames[name]), broken.get(name, {}), agencies)
+    for name, frame in frames.items():
+        desk.checked(name, len(frame), broken.get(name, {}), agencies)
     return {d for by_d in findings.broken.values() for d in by_d}
 
 
@@ -311,7 +311,7 @@ def _before_opening(
                 if replayed
                 else _conflict(delivery, day)
             )
-        opened = _open(room, delivery, contracts, shelf, keyring)
+        opened = _open(room, delivery, shelf, keyring)
         return _Ready(opened, shelf, mandate)
     except DeliveryRefused as refusal:
         return Report(delivery.agency, delivery.system, delivery.name, day, "refused", refusal.reason, refusal.where)
@@ -319,8 +319,9 @@ def _before_opening(
         return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "source.unreachable")
     except Malformed:
         return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "source.misconfigured")
-    except Exception as error:
-        # One agency's flow must not stop the others'. The text of the error may hold a value: only its kind and place are told.
+    except Exception as error:  # noqa: BLE001
+        # One agency's flow must not stop the others'. The text of the error may hold a value: only its kind and place
+        # are told.
         return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "internal.error", _place(error))
 
 
@@ -379,9 +380,7 @@ def fingerprint(connector: Connector, delivery: Delivery) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def _open(
-    room: _Room, delivery: Delivery, contracts: Mapping[AgencyCode, Contract], shelf: Shelf, keyring: Keyring
-) -> Opened:
+def _open(room: _Room, delivery: Delivery, shelf: Shelf, keyring: Keyring) -> Opened:
     siret = room.books.siret(delivery.agency) if delivery.agency else None
     source = (
         room.house.source(delivery.agency, delivery.system, keyring)
@@ -390,15 +389,3 @@ def _open(
     )
     told = Delivery(delivery.agency, delivery.system, delivery.name, delivery.at, delivery.path, source)
     return room.connector.open(told, Known(siret, shelf.cursor(delivery.system)))
-
-
-@contextmanager
-def _sole(home: Home, agency: AgencyCode | None) -> Iterator[None]:
-    """One writer an agency, whichever door it came through; waits for the other one. Freed by the kernel if we die."""
-    home.locks.mkdir(parents=True, exist_ok=True)
-    handle = os.open(home.locks / f"{agency or PORTAL}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

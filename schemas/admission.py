@@ -1,9 +1,10 @@
-"""The field gate: what the agency did not instruct falls here, before anything is kept, and is counted (R46, art. 28(3)(a)).
+"""The field gate: what the agency did not instruct falls here, before anything is kept, and is counted (R46, art.
+28(3)(a)).
 
 `Admitted` can only be made here, and the store keeps nothing else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +21,8 @@ _MADE_BY_THE_GATE = object()
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A reading after the gate. `held[d]` names the records that delivery d may keep; `mandates[d]` is the ground (None: the portal)."""
+    """A reading after the gate. `held[d]` names the records that delivery d may keep; `mandates[d]` is the ground
+    (None: the portal)."""
 
     reading: Reading
     held: tuple[frozenset[str], ...]
@@ -35,9 +37,9 @@ class Admitted:
 def admit(reading: Reading, mandates: Sequence[Mandate | None], yields: Mapping[str, frozenset[str]]) -> Admitted:
     """Drop tables and null columns that no grant covers; lines of which nothing is allowed become `withheld`.
 
-    `mandates` has one mandate a delivery (None for the portal's own data, which needs no instruction: R40).
-    `yields` says which records a source table can yield, so that a line that could not be read is withheld too when
-    nothing of its source table is instructed.
+    `mandates` has one mandate a delivery (None for the portal's own data, which needs no instruction: R40). `yields`
+    says which records a source table can yield, so that a line that could not be read is withheld too when nothing of
+    its source table is instructed.
     """
     reading = _numbered(reading)
     fields = [_fields_by_record(reading, m) for m in mandates]
@@ -126,9 +128,9 @@ def _withhold(
     return lines.set_column(at, "outcome", pa.array(new_outcome, pa.string())).set_column(why, "reason", reason)
 
 
-def _mentions(n: int, columns: object) -> np.ndarray:
+def _mentions(n: int, columns: Iterable[pa.ChunkedArray]) -> np.ndarray:
     seen = np.zeros(n, bool)
-    for column in columns:  # type: ignore[attr-defined]
+    for column in columns:
         seen[column.to_numpy()] = True
     return seen
 
@@ -154,10 +156,10 @@ def _whole_sources(
     return _by_source(reading, whole)
 
 
-def _by_source(reading: Reading, rule: object) -> np.ndarray:
+def _by_source(reading: Reading, rule: Callable[[int, str], bool]) -> np.ndarray:
     sources = pc.dictionary_encode(reading.lines["source"].combine_chunks())
     names = sources.dictionary.to_pylist()
-    answer = np.array([[rule(d, s) for s in names] for d in range(len(reading.deliveries))], bool)  # type: ignore[operator]
+    answer = np.array([[rule(d, s) for s in names] for d in range(len(reading.deliveries))], dtype=np.bool_)
     if answer.size == 0:
         return np.zeros(len(reading.lines), bool)
-    return answer[reading.lines["d"].to_numpy(), sources.indices.to_numpy()]
+    return np.asarray(answer[reading.lines["d"].to_numpy(), sources.indices.to_numpy()])

@@ -29,7 +29,8 @@ class TryAgain(Say):
 class DeliveryRefused(Refused):
     """A whole delivery is refused with one stable reason code; nothing of it is written.
 
-    `reason` is a code of the export contracts (`sdgi.md5_mismatch` …); `where` names a file, line, offset or record, never a value.
+    `reason` is a code of the export contracts (`sdgi.md5_mismatch` …); `where` names a file, line, offset or record,
+    never a value.
     """
 
     def __init__(self, reason: str, where: str = "", hint: str = "") -> None:

@@ -17,7 +17,8 @@ class Scope(StrEnum):
 
 
 class Protection(StrEnum):
-    """ENCRYPT: always inside the sealed row. PLAIN: sealed too when personal, unless it is a key, a reference or an end."""
+    """ENCRYPT: always inside the sealed row. PLAIN: sealed too when personal, unless it is a key, a reference or an
+    end."""
 
     ENCRYPT = "encrypt"
     PLAIN = "plain"
@@ -66,7 +67,8 @@ JUSTIFIED_BY: dict[Category, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column of a canonical table. `target` names the record a reference points to; `derived` is filled by the store."""
+    """One column of a canonical table. `target` names the record a reference points to; `derived` is filled by the
+    store."""
 
     name: str
     kind: Kind
@@ -95,7 +97,8 @@ class Field:
 
     @property
     def sealed(self) -> bool:
-        """Whether the value lives only inside the sealed row: everything but keys, references and ends (canonical §2)."""
+        """Whether the value lives only inside the sealed row: everything but keys, references and ends (canonical
+        §2)."""
         return self.kind not in (Kind.KEY, Kind.REF)
 
 
@@ -103,8 +106,8 @@ class Field:
 class Record:
     """One canonical table (or one of the store's memories, `exported=False`): its fields, in order.
 
-    The common columns of canonical §1 (`source_system`, `source_key`, `ended_reason`, `ended_on`) are not repeated here:
-    `COMMON` and `ENDS` below declare them once for every record.
+    The common columns of canonical §1 (`source_system`, `source_key`, `ended_reason`, `ended_on`) are not repeated
+    here: `COMMON` and `ENDS` below declare them once for every record.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """How readings travel: Arrow tables, one row a source line or a canonical row, many deliveries in one table.
 
-`d` is the position of the delivery in the batch, `line` the number of the source line in the batch (0, 1, 2 …, any order).
-Money and decimal2 are integer hundredths; dates are date32; date-times are UTC seconds; the rest is what it says.
+`d` is the position of the delivery in the batch, `line` the number of the source line in the batch (0, 1, 2 …, any
+order). Money and decimal2 are integer hundredths; dates are date32; date-times are UTC seconds; the rest is what it
+says.
 """
 
 from dataclasses import dataclass, field
@@ -29,7 +30,8 @@ ARROW: dict[Kind, pa.DataType] = {
 # Flags of canonical §9, in the order of their bits.
 FLAGS = (
     "mojibake", "newline", "placeholder", "multi_value", "email_invalid", "phone_unparsed", "scientific", "excel_zero",
-    "apostrophe", "iban_mod97", "iban_rib_key", "sentinel", "country_unknown", "ref_unresolved", "at_width", "row_repeated",
+    "apostrophe", "iban_mod97", "iban_rib_key", "sentinel", "country_unknown", "ref_unresolved", "at_width",
+    "row_repeated",
 )  # fmt: skip
 BIT: dict[str, int] = {name: 1 << i for i, name in enumerate(FLAGS)}
 
@@ -42,7 +44,8 @@ LINES = pa.schema([
 # partial: a change of an object that must already be held (LOGIN action M), else row.unknown_key.
 
 # One row an end. It ends the source line (source, key). merged_into and person are canonical person keys.
-# implied: the end comes with a line that also yields rows (v_tiers.id_tiers_remplace_par) and is not counted as a line of its own.
+# implied: the end comes with a line that also yields rows (v_tiers.id_tiers_remplace_par) and is not counted as a
+# line of its own.
 ENDINGS = pa.schema([
     ("line", pa.int64()), ("d", pa.int32()), ("source", pa.string()), ("key", pa.string()), ("reason", pa.string()),
     ("on", pa.date32()), ("merged_into", pa.string()), ("person", pa.string()), ("implied", pa.bool_()),
@@ -58,7 +61,9 @@ def arrow_field(f: Field) -> pa.Field:
 def row_schema(record: Record) -> pa.Schema:
     """Columns of a row frame: line, soft, source_key and the record's fields (`merged_into` apart: an end writes it)."""
     own = [arrow_field(f) for f in record.fields if f.name != "merged_into"]
-    return pa.schema([pa.field("line", pa.int64()), pa.field("soft", pa.bool_()), pa.field("source_key", pa.string()), *own])
+    return pa.schema(
+        [pa.field("line", pa.int64()), pa.field("soft", pa.bool_()), pa.field("source_key", pa.string()), *own]
+    )
 
 
 Locus = Literal["line", "offset", "key", "ref"]
@@ -68,7 +73,8 @@ Locus = Literal["line", "offset", "key", "ref"]
 class Arrived:
     """A delivery whose completeness is proved (contracts README, "Outcome of a delivery").
 
-    `day` is the day of delivery, `cursor` what the next delivery of this flow is compared with (opaque to everyone else).
+    `day` is the day of delivery, `cursor` what the next delivery of this flow is compared with (opaque to everyone
+    else).
     """
 
     agency: AgencyCode | None
@@ -86,8 +92,8 @@ class Reading:
     """What a connector heard in a batch of deliveries of one system. `rows` may hold canonical tables and memories.
 
     A row frame follows `row_schema`; it may carry extra string columns `via:<column>` (see `schemas.memory.VIA`).
-    `snapshot`: source tables of which a delivery holds everything, so that absence means something (SDGI).
-    `locus`: what `loc` counts. `content`: raw text of quarantined lines, to be sealed, keyed by line.
+    `snapshot`: source tables of which a delivery holds everything, so that absence means something (SDGI). `locus`:
+    what `loc` counts. `content`: raw text of quarantined lines, to be sealed, keyed by line.
     """
 
     system: System

@@ -1,4 +1,5 @@
-"""Where everything of one installation lies. Only names: nothing here touches the disk, nothing in a home stores its own path."""
+"""Where everything of one installation lies. Only names: nothing here touches the disk, nothing in a home stores its
+own path."""
 
 from dataclasses import dataclass
 from pathlib import Path

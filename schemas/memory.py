@@ -1,11 +1,13 @@
 """What the store must remember between deliveries although no canonical column holds it. Never exported.
 
-A memory row is owned by a source line like any other row, sealed like any other row, and goes when that line's data goes.
+A memory row is owned by a source line like any other row, sealed like any other row, and goes when that line's data
+goes.
 """
 
 from schemas.fields import Category, Field, Kind, Record, Scope
 
-# login.md "Objects and deltas": Coproprietaire, Bailleur and Locataire are roles; they give the person behind a reference.
+# login.md "Objects and deltas": Coproprietaire, Bailleur and Locataire are roles; they give the person behind a
+# reference.
 ROLE = Record(
     "role",
     Scope.PROCESSOR,
@@ -53,7 +55,8 @@ SENSE = Record(
     serves=("account",),
 )
 
-# Columns that the store fills from a memory after the lines of a delivery are known: (record, column) -> (memory, column).
+# Columns that the store fills from a memory after the lines of a delivery are known: (record, column) -> (memory,
+# column).
 DERIVED: dict[tuple[str, str, str], tuple[str, str]] = {
     ("spilasuite", "building", "registry_number"): ("copropriete", "registry_number"),
     ("spilasuite", "building", "siret"): ("copropriete", "siret"),
@@ -61,7 +64,8 @@ DERIVED: dict[tuple[str, str, str], tuple[str, str]] = {
     ("gpi", "co_ownership", "right"): ("holding", "right"),
 }
 
-# A reference given by way of a memory: the row carries `via:<column>`, the store looks the memory up and takes its column.
+# A reference given by way of a memory: the row carries `via:<column>`, the store looks the memory up and takes its
+# column.
 VIA: dict[tuple[str, str], tuple[str, str]] = {
     ("login", "person_key"): ("role", "person_key"),
     ("login", "landlord_key"): ("role", "person_key"),

@@ -1,8 +1,9 @@
-"""The contract window: end of contract + 7 days, Europe/Paris, and what the agency itself restricts. Pure: no clock, no I/O.
+"""The contract window: end of contract + 7 days, Europe/Paris, and what the agency itself restricts. Pure: no clock,
+no I/O.
 
-Source: register of agency contracts 1.0, FIN_CONTRAT; R1, R2, R21, R22. The contract ends with the last hour of day D; the
-seven days are D+1 to D+7 (Regulation 1182/71, art. 3: the day of the event is not counted, the period ends with the last
-hour of its last day); so nothing may remain from 00:00 Europe/Paris of D+8.
+Source: register of agency contracts 1.0, FIN_CONTRAT; R1, R2, R21, R22. The contract ends with the last hour of day
+D; the seven days are D+1 to D+7 (Regulation 1182/71, art. 3: the day of the event is not counted, the period ends
+with the last hour of its last day); so nothing may remain from 00:00 Europe/Paris of D+8.
 """
 
 from dataclasses import dataclass, field
@@ -83,7 +84,8 @@ def closes_at(end: date) -> datetime:
 
 
 def closed(end: date | None, at: datetime) -> bool:
-    """Whether the window of a contract that ends on `end` has closed. Compared in UTC: one instant has one place there."""
+    """Whether the window of a contract that ends on `end` has closed. Compared in UTC: one instant has one place
+    there."""
     return end is not None and at.astimezone(UTC) >= closes_at(end).astimezone(UTC)
 
 
@@ -105,7 +107,8 @@ def state(contract: Contract, at: datetime) -> State:
 def gate(contract: Contract | None, system: System, day: date, at: datetime) -> str | None:
     """Why a delivery of `day` may not be opened at `at`, as a reason code; None: it may (contracts README, "Gate").
 
-    A delivery of an old day that is read after the window has closed is refused too: what it would bring has to be gone.
+    A delivery of an old day that is read after the window has closed is refused too: what it would bring has to be
+    gone.
     """
     if contract is None:
         return "agency.unknown"

@@ -1,7 +1,7 @@
 """Absence in a snapshot (sdgi.md "Ends"): what is no longer in its file has left, unless the file proves nothing.
 
-Absence never erases and never merges. The portal is the exception: it decides over its own accounts, so that an absent
-account is deleted (portal.md).
+Absence never erases and never merges. The portal is the exception: it decides over its own accounts, so that an
+absent account is deleted (portal.md).
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Open one agency's shelf. A reader has no write methods; no call takes two agencies.
 
-One SQLite file an agency (write-ahead log, synchronous FULL: an acknowledged commit survives a power cut). What is read here
-is read by column; what is written is written by `store.writing` inside one transaction a delivery.
+One SQLite file an agency (write-ahead log, synchronous FULL: an acknowledged commit survives a power cut). What is
+read here is read by column; what is written is written by `store.writing` inside one transaction a delivery.
 """
 
 import json
@@ -95,7 +95,7 @@ class Shelf:
     def erased_marks(self, system: System) -> set[bytes]:
         return set(self.db.scalars(select(ERASED_KEY.c.mark).where(ERASED_KEY.c.system == system)))
 
-    def quarantined(self, delivery: str | None = None) -> Sequence[Row[Any]]:
+    def quarantined(self, delivery: str | None = None) -> Sequence[Any]:
         """Where and why, newest delivery last; never what."""
         q = QUARANTINE
         columns = (DELIVERY.c.name.label("delivery"), q.c.system, q.c.source, q.c.loc, q.c.reason)
@@ -120,8 +120,12 @@ class Shelf:
         ids, sources, names, signatures, live = zip(*found, strict=True) if found else ((), (), (), (), ())
         parts = np.frombuffer(b"".join(signatures), "<u8").reshape(-1, 2)
         return pa.table({
-            "id": pa.array(ids, pa.int64()), "source": pa.array(sources, pa.string()), "key": pa.array(names, pa.string()),
-            "lo": pa.array(parts[:, 0]), "hi": pa.array(parts[:, 1]), "live": pa.array([bool(x) for x in live], pa.bool_()),
+            "id": pa.array(ids, pa.int64()),
+            "source": pa.array(sources, pa.string()),
+            "key": pa.array(names, pa.string()),
+            "lo": pa.array(parts[:, 0]),
+            "hi": pa.array(parts[:, 1]),
+            "live": pa.array([bool(x) for x in live], pa.bool_()),
         })  # fmt: skip
 
     # -- what is known of rows -----------------------------------------------------------------------------------------
@@ -134,21 +138,13 @@ class Shelf:
     def referred(self, table: str, column: str, system: System, keys: Iterable[str]) -> dict[str, str]:
         """A reference column of a memory, by key."""
         t = ROWS[table]
-        return {
-            k: v
-            for k, v in self.db.execute(
-                select(t.c.source_key, t.c[column]).where(t.c.system == system, among(t.c.source_key, keys))
-            )
-        }
+        wanted = select(t.c.source_key, t.c[column]).where(t.c.system == system, among(t.c.source_key, keys))
+        return {k: v for k, v in self.db.execute(wanted)}  # noqa: C416 - mypy cannot see that a row is a pair
 
     def kids(self, system: System, persons: Iterable[str]) -> dict[str, int]:
         t = ROWS["person"]
-        return {
-            k: v
-            for k, v in self.db.execute(
-                select(t.c.source_key, t.c.kid).where(t.c.system == system, among(t.c.source_key, persons))
-            )
-        }
+        wanted = select(t.c.source_key, t.c.kid).where(t.c.system == system, among(t.c.source_key, persons))
+        return {k: v for k, v in self.db.execute(wanted)}  # noqa: C416 - mypy cannot see that a row is a pair
 
     def row_states(self, table: str, system: System, keys: Iterable[str]) -> dict[str, tuple[bytes, int, bool, int]]:
         """By key: digest, owner (line id), whether it is open (neither ended nor dropped), key id."""
@@ -170,7 +166,8 @@ class Shelf:
         ]
 
     def recall(self, system: System, keys: Mapping[str, Sequence[str]], records: Iterable[str]) -> dict[str, pa.Table]:
-        """Rows still owned by these source lines, opened: source, owner (line key), source_key and the record's fields."""
+        """Rows still owned by these source lines, opened: source, owner (line key), source_key and the record's
+        fields."""
         held = self.lines(system, keys)
         if len(held) == 0:
             return {}

@@ -18,7 +18,8 @@ from store.agency import Shelf
 class Batch:
     """Mutable on purpose, and only here: outcomes and flags of lines settle step by step.
 
-    Arrays of `outcome`, `reason`, `flags`, `d`, `source`, `key` are indexed by line number. At most one delivery an agency.
+    Arrays of `outcome`, `reason`, `flags`, `d`, `source`, `key` are indexed by line number. At most one delivery an
+    agency.
     """
 
     system: System
@@ -47,17 +48,28 @@ class Batch:
         own = r.endings.filter(pc.invert(r.endings["implied"]))
         ending[own["line"].to_numpy()] = True
         return cls(
-            r.system, r.deliveries, shelves, admitted.held, lines["d"].to_numpy(),
-            _flat(lines["source"]), _flat(lines["key"]), _flat(lines["loc"]),
-            lines["outcome"].to_numpy(zero_copy_only=False).astype(object), lines["reason"].to_numpy(zero_copy_only=False).astype(object),
-            lines["flags"].to_numpy().copy(), pc.fill_null(lines["partial"], False).to_numpy(zero_copy_only=False),
-            {name: t.combine_chunks() for name, t in r.rows.items()}, r.endings.combine_chunks(),
-            dict(zip(r.content["line"].to_pylist(), r.content["content"].to_pylist(), strict=True)), r.snapshot, ending,
-        )  # fmt: skip
+            system=r.system,
+            deliveries=r.deliveries,
+            shelves=shelves,
+            held=admitted.held,
+            d=lines["d"].to_numpy(),
+            source=_flat(lines["source"]),
+            key=_flat(lines["key"]),
+            loc=_flat(lines["loc"]),
+            outcome=lines["outcome"].to_numpy(zero_copy_only=False).astype(object),
+            reason=lines["reason"].to_numpy(zero_copy_only=False).astype(object),
+            flags=lines["flags"].to_numpy().copy(),
+            partial=pc.fill_null(lines["partial"], False).to_numpy(zero_copy_only=False),
+            rows={name: t.combine_chunks() for name, t in r.rows.items()},
+            endings=r.endings.combine_chunks(),
+            content=dict(zip(r.content["line"].to_pylist(), r.content["content"].to_pylist(), strict=True)),
+            snapshot=r.snapshot,
+            ending_lines=ending,
+        )
 
     @property
     def ok(self) -> np.ndarray:
-        return self.outcome == "ok"
+        return np.asarray(self.outcome == "ok")
 
     def quarantine(self, lines: np.ndarray, reason: str) -> None:
         self.outcome[lines] = "quarantined"
@@ -67,10 +79,10 @@ class Batch:
         self.flags[lines] |= BIT[name]
 
     def d_of(self, table: pa.Table) -> np.ndarray:
-        return self.d[table["line"].to_numpy()]
+        return np.asarray(self.d[table["line"].to_numpy()])
 
     def remember_lost_rows(self) -> None:
-        """What a line said that falls only now, so that it can be put aside, sealed, like one that could not be read."""
+        """What a line said that falls only now: put aside, sealed, like one that could not be read."""
         lost = ~self.ok
         said: dict[int, list[dict[str, object]]] = {}
         for name, table in self.rows.items():

@@ -1,8 +1,9 @@
-"""Stored or unchanged (canonical §8): each line signs what it yields; equal signatures mean that nothing has to be written.
+"""Stored or unchanged (canonical §8): each line signs what it yields; equal signatures mean that nothing has to be
+written.
 
-A row's digest is keyed with the agency's key and covers the record's name, the key, and every column that the line itself
-gives (derived columns, ends and lineage apart). A line's signature is the sum of its rows' digests, as two 64-bit numbers:
-the order of rows does not matter, and a row can be taken out of it again.
+A row's digest is keyed with the agency's key and covers the record's name, the key, and every column that the line
+itself gives (derived columns, ends and lineage apart). A line's signature is the sum of its rows' digests, as two
+64-bit numbers: the order of rows does not matter, and a row can be taken out of it again.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ UNCOUNTED = frozenset({SENSE.name})
 
 @dataclass(slots=True)
 class Compared:
-    """digests: per record, one 16-byte digest a row. signature: per line, lo and hi. held_id: per line, the shelf's line id or -1."""
+    """digests: per record, one 16-byte digest a row. signature: per line, lo and hi. held_id: per line, the shelf's
+    line id or -1."""
 
     digests: dict[str, list[bytes]]
     lo: np.ndarray

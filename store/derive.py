@@ -1,7 +1,7 @@
 """Columns that come from a memory: a building's co-ownership (spilasuite.md), the right of a co-owner (gpi.md).
 
-They are filled after the lines of a delivery and its ends are on the shelf, in the same transaction, also on ended rows;
-they make no line `stored`.
+They are filled after the lines of a delivery and its ends are on the shelf, in the same transaction, also on ended
+rows; they make no line `stored`.
 """
 
 from collections.abc import Iterable
@@ -49,7 +49,8 @@ def fill_buildings(db: Connection, place: Place, buildings: set[str]) -> None:
 
 
 def set_rights(batch: Batch, d: int, shelf: Shelf) -> None:
-    """Rights on the rows about to be written, so that they are sealed once: from arriving records 20, else from the shelf."""
+    """Rights on the rows about to be written, so that they are sealed once: from arriving records 20, else from the
+    shelf."""
     table = batch.rows.get("co_ownership")
     if table is None or batch.system is not System.GPI:
         return

@@ -1,7 +1,8 @@
-"""Rows to text and back: the plaintext of a sealed row is its sealed fields joined by U+001F, in the order of the schema.
+"""Rows to text and back: the plaintext of a sealed row is its sealed fields joined by U+001F, in the order of the
+schema.
 
-A null is the empty text: no value is empty after N1, and no value holds a control character (canonical §3, N1 and N2).
-By column: Arrow casts and one join, then one Python string a row.
+A null is the empty text: no value is empty after N1, and no value holds a control character (canonical §3, N1 and
+N2). By column: Arrow casts and one join, then one Python string a row.
 """
 
 from collections.abc import Sequence
@@ -43,8 +44,8 @@ def joined(table: pa.Table, fields: Sequence[Field]) -> list[str]:
         return [""] * len(table)
     texts = [as_text(table[f.name], f) for f in fields]
     if len(texts) == 1:
-        return pc.fill_null(texts[0], "").to_pylist()
-    return pc.binary_join_element_wise(*texts, UNIT, null_handling="replace", null_replacement="").to_pylist()
+        return list(pc.fill_null(texts[0], "").to_pylist())
+    return list(pc.binary_join_element_wise(*texts, UNIT, null_handling="replace", null_replacement="").to_pylist())
 
 
 def split(texts: Sequence[str], fields: Sequence[Field]) -> dict[str, pa.Array]:

@@ -1,7 +1,8 @@
-"""Ends, three of the four reasons (canonical §7): SORTIE and DOUBLON keep rows, EFFACEMENT deletes them and their keys.
+"""Ends, three of the four reasons (canonical §7): SORTIE and DOUBLON keep rows, EFFACEMENT deletes them and their
+keys.
 
-In the order SORTIE, DOUBLON, EFFACEMENT, then absences. An end line counts ignored (no such row), unchanged or stored.
-Ends are few beside lines; each is a handful of statements inside the delivery's transaction.
+In the order SORTIE, DOUBLON, EFFACEMENT, then absences. An end line counts ignored (no such row), unchanged or
+stored. Ends are few beside lines; each is a handful of statements inside the delivery's transaction.
 """
 
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from store.agency import among
 from store.batch import Batch
@@ -69,7 +70,7 @@ def _line_of(db: Connection, place: Place, end: dict[str, Any]) -> int | None:
     )
 
 
-def _sortie(db: Connection, batch: Batch, place: Place, end: dict[str, Any]) -> str:
+def _sortie(db: Connection, _: Batch, place: Place, end: dict[str, Any]) -> str:
     line = _line_of(db, place, end)
     if line is None:
         return "ignored"
@@ -103,7 +104,7 @@ def _doublon(db: Connection, batch: Batch, place: Place, end: dict[str, Any]) ->
     return "stored" if rows else "unchanged"
 
 
-def _effacement(db: Connection, batch: Batch, place: Place, end: dict[str, Any]) -> str:
+def _effacement(db: Connection, _: Batch, place: Place, end: dict[str, Any]) -> str:
     line = _line_of(db, place, end)
     end["held"] = line is not None
     t = ROWS["person"]
@@ -164,7 +165,7 @@ def _any(conditions: list[Any]) -> Any:
     return out
 
 
-def _take_from_lines(db: Connection, rows: list[Row[Any]]) -> None:
+def _take_from_lines(db: Connection, rows: list[Any]) -> None:
     """Other lines lost a row: their signatures follow; a line that has nothing left is forgotten."""
     for r in rows:
         if not r.dropped:

@@ -1,6 +1,7 @@
 """The return pack: one JSONL file a canonical table, exactly as canonical.md describes it (art. 28(3)(g), R24).
 
-UTF-8, LF, one object a line, keys sorted, null for missing, every column present, rows sorted by (source_system, source_key).
+UTF-8, LF, one object a line, keys sorted, null for missing, every column present, rows sorted by (source_system,
+source_key).
 """
 
 import json
@@ -19,7 +20,8 @@ BATCH = 50_000
 
 
 def write_tables(shelf: Shelf | None, tables: Sequence[str], folder: Path) -> dict[str, int]:
-    """Write one file a table; a shelf that is not there (nothing held, or erased) gives empty files. Returns rows by table."""
+    """Write one file a table; a shelf that is not there (nothing held, or erased) gives empty files. Returns rows by
+    table."""
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
     for name in tables:

@@ -1,7 +1,9 @@
-"""What the installation knows besides the shelves: the register of agencies, the journal of deliveries, sealed sources, inboxes.
+"""What the installation knows besides the shelves: the register of agencies, the journal of deliveries, sealed
+sources, inboxes.
 
-One SQLite file, HOME/house.sqlite. It holds codes, names of deliveries, counts and reasons; the only personal data is the
-register's contact address of an agency's data-protection officer, and connection strings are sealed with the agency's key.
+One SQLite file, HOME/house.sqlite. It holds codes, names of deliveries, counts and reasons; the only personal data is
+the register's contact address of an agency's data-protection officer, and connection strings are sealed with the
+agency's key.
 """
 
 import json
@@ -111,11 +113,7 @@ class House:
         if not reports:
             return
         with self.writing() as db:
-            db.execute(insert(JOURNAL), [
-                {"agency": r.agency, "system": str(r.system), "delivery": r.delivery, "day": r.day.isoformat() if r.day else None, "at": at.isoformat(),
-                 "outcome": r.outcome, "reason": r.reason, "run": run, "report": json.dumps(r.as_json() | ({"where": r.where} if r.where else {}))}
-                for r in reports
-            ])  # fmt: skip
+            db.execute(insert(JOURNAL), [_entry(r, at, run) for r in reports])
 
     def journal(
         self, agency: AgencyCode | None = None, system: System | None = None, limit: int = 1000
@@ -168,9 +166,19 @@ class House:
     # -- erasure -------------------------------------------------------------------------------------------------------
 
     def forget_agency(self, agency: AgencyCode) -> dict[str, int]:
-        """Remove what the journal and the sources say of one agency, and the residue. Again and again is the same as once."""
+        """Remove what the journal and the sources say of one agency, and the residue. Again and again is the same as
+        once."""
         with self.writing() as db:
             gone = {t.name: db.execute(delete(t).where(t.c.agency == agency)).rowcount for t in (JOURNAL, SOURCE)}
         if any(gone.values()):
             scrub(self.db)
         return gone
+
+
+def _entry(report: Report, at: datetime, run: str) -> dict[str, Any]:
+    told = report.as_json() | ({"where": report.where} if report.where else {})
+    return {
+        "agency": report.agency, "system": str(report.system), "delivery": report.delivery,
+        "day": report.day.isoformat() if report.day else None, "at": at.isoformat(), "outcome": report.outcome,
+        "reason": report.reason, "run": run, "report": json.dumps(told),
+    }  # fmt: skip

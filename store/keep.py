@@ -1,7 +1,8 @@
 """Keep what was admitted: one transaction a delivery, in or out, never half.
 
-References are settled and lines compared for the whole batch, by column; then each delivery is written on its own shelf.
-Afterwards the keys of persons erased on request are destroyed and the shelf is rewritten without their residue.
+References are settled and lines compared for the whole batch, by column; then each delivery is written on its own
+shelf. Afterwards the keys of persons erased on request are destroyed and the shelf is rewritten without their
+residue.
 """
 
 import json
@@ -43,7 +44,8 @@ class Errand:
 
 
 def keep(admitted: Admitted, shelves: Sequence[Shelf], errand: Errand) -> Iterator[tuple[int, Report]]:
-    """Yields (position, report) as each delivery is committed. `shelves[d]` is the shelf of delivery d; no agency twice."""
+    """Yields (position, report) as each delivery is committed. `shelves[d]` is the shelf of delivery d; no agency
+    twice."""
     batch = Batch.of(admitted, shelves)
     settle_references(batch)
     compared = compare(batch)
@@ -68,7 +70,7 @@ def _keep_one(
     set_rights(batch, d, shelf)
     with shelf.writing() as db:
         place = Place(shelf, batch.system, _open_delivery(db, arrived, errand, instructions), arrived.day)
-        touched = _before(db, batch, compared, d, place)
+        touched = _before(db, batch, compared, d)
         write_lines(db, batch, compared, d, place)
         ended = apply_endings(db, batch, d, place)
         more, flags = apply_absences(db, batch, d, place, absent)
@@ -83,15 +85,16 @@ def _keep_one(
 
 def _open_delivery(db: Connection, arrived: Arrived, errand: Errand, instructions: Sequence[str]) -> int:
     values = {
-        "system": str(arrived.system), "name": arrived.name, "day": arrived.day.isoformat(), "sha256": arrived.sha256, "layout": arrived.layout,
-        "code_version": errand.code_version, "instructions": " ".join(instructions), "run": errand.run, "at": errand.at.isoformat(), "report": "{}", "receipted": 0,
+        "system": str(arrived.system), "name": arrived.name, "day": arrived.day.isoformat(), "sha256": arrived.sha256,
+        "layout": arrived.layout, "code_version": errand.code_version, "instructions": " ".join(instructions),
+        "run": errand.run, "at": errand.at.isoformat(), "report": "{}", "receipted": 0,
     }  # fmt: skip
     key = db.execute(insert(DELIVERY).values(values)).inserted_primary_key
     assert key is not None
     return int(key[0])
 
 
-def _before(db: Connection, batch: Batch, compared: Compared, d: int, place: Place) -> set[str]:
+def _before(db: Connection, batch: Batch, compared: Compared, d: int) -> set[str]:
     """Buildings that a changing or ending co-ownership names before the change."""
     if batch.system is not System.SPILASUITE:
         return set()
@@ -127,7 +130,8 @@ def _derive(db: Connection, batch: Batch, compared: Compared, d: int, place: Pla
 
 
 def _put_aside(db: Connection, batch: Batch, d: int, place: Place) -> None:
-    """Quarantined lines: where and why in clear, what they said sealed with the agency's key. An erased person's line says nothing."""
+    """Quarantined lines: where and why in clear, what they said sealed with the agency's key. An erased person's line
+    says nothing."""
     cipher = place.shelf.keyring.contents
     rows = []
     for n in np.flatnonzero((batch.d == d) & (batch.outcome == "quarantined")).tolist():
@@ -203,7 +207,8 @@ def _flags(batch: Batch, mine: np.ndarray) -> dict[str, int]:
 
 
 def finish_erasures(shelf: Shelf) -> int:
-    """Destroy the keys of persons erased on request and rewrite the shelf. Safe to repeat; called again after a crash."""
+    """Destroy the keys of persons erased on request and rewrite the shelf. Safe to repeat; called again after a
+    crash."""
     kids = list(shelf.db.scalars(select(DOOMED_KEY.c.kid)))
     shelf.db.rollback()
     if not kids:

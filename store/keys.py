@@ -1,9 +1,10 @@
-"""Root key → agency key → person keys. Keys lie apart from data; destroying a key is the erasure that reaches every copy.
+"""Root key → agency key → person keys. Keys lie apart from data; destroying a key is the erasure that reaches every
+copy.
 
 - The root key comes from a provider: a key file, or a passphrase stretched by scrypt (RFC 7914).
 - An agency's key is random, wrapped by the root key, alone in the agency's key ring; labels derive what it seals.
-- A person's key is random too: a derived one could be recomputed for ever and so never be destroyed alone. 256 of them
-  make a page, sealed under the agency's key; destroying one rewrites its page and vacuums the ring.
+- A person's key is random too: a derived one could be recomputed for ever and so never be destroyed alone. 256 of
+  them make a page, sealed under the agency's key; destroying one rewrites its page and vacuums the ring.
 """
 
 import base64
@@ -58,7 +59,7 @@ def create_root(home: Home, passphrase: str | None = None) -> None:
     if home.root_key.exists():
         raise Refused("this home already has a root key", "Nothing was changed.")
     (home.keys / "agencies").mkdir(parents=True, exist_ok=True)
-    os.chmod(home.keys, 0o700)
+    home.keys.chmod(0o700)
     if passphrase is None:
         body = {"format": ROOT_FORMAT, "kdf": "none", "key": _b64(os.urandom(SIZE))}
     else:
@@ -120,20 +121,23 @@ class Keyring:
             path.parent.mkdir(parents=True, exist_ok=True)
             with closing(_connect(path)) as db, db:
                 db.execute(
-                    "CREATE TABLE IF NOT EXISTS agency_key (id INTEGER PRIMARY KEY CHECK (id = 1), wrapped BLOB NOT NULL)"
+                    "CREATE TABLE IF NOT EXISTS agency_key"
+                    " (id INTEGER PRIMARY KEY CHECK (id = 1), wrapped BLOB NOT NULL)"
                 )
                 db.execute(
-                    "CREATE TABLE IF NOT EXISTS page (no INTEGER PRIMARY KEY, used INTEGER NOT NULL, sealed BLOB NOT NULL)"
+                    "CREATE TABLE IF NOT EXISTS page"
+                    " (no INTEGER PRIMARY KEY, used INTEGER NOT NULL, sealed BLOB NOT NULL)"
                 )
                 db.execute("INSERT OR IGNORE INTO agency_key VALUES (1, ?)", (root.wrap(os.urandom(SIZE), purpose),))
-            os.chmod(path, 0o600)
+            path.chmod(0o600)
         with closing(_connect(path)) as db:
             row = db.execute("SELECT wrapped FROM agency_key").fetchone()
         return cls(path, agency, root.unwrap(row[0], purpose))
 
     @staticmethod
     def destroy(home: Home, agency: AgencyCode | None) -> bool:
-        """Overwrite and remove the key ring. True when there was one. What it sealed can never be read again, wherever it lies."""
+        """Overwrite and remove the key ring. True when there was one. What it sealed can never be read again,
+        wherever it lies."""
         gone = False
         path = home.keyring(agency)
         for each in (path, *(path.with_name(path.name + tail) for tail in ("-journal", "-wal", "-shm"))):
@@ -220,14 +224,16 @@ class Keyring:
             self._db.execute("UPDATE page SET sealed = ? WHERE no = ?", (sealed, no))
         else:
             self._db.execute(
-                "INSERT INTO page VALUES (?, ?, ?) ON CONFLICT (no) DO UPDATE SET used = excluded.used, sealed = excluded.sealed",
+                "INSERT INTO page VALUES (?, ?, ?)"
+                " ON CONFLICT (no) DO UPDATE SET used = excluded.used, sealed = excluded.sealed",
                 (no, used, sealed),
             )
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=30)
-    # No write-ahead log beside keys: old pages would outlive their destruction there. EXTRA: a commit survives a power cut.
+    # No write-ahead log beside keys: old pages would outlive their destruction there. EXTRA: a commit survives a
+    # power cut.
     db.execute("PRAGMA journal_mode = DELETE")
     db.execute("PRAGMA synchronous = EXTRA")
     db.execute("PRAGMA secure_delete = ON")

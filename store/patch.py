@@ -1,4 +1,5 @@
-"""Change single columns of rows already on the shelf: open, change, seal again. For the few rows that an end or a memory touches."""
+"""Change single columns of rows already on the shelf: open, change, seal again. For the few rows that an end or a
+memory touches."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,7 +36,7 @@ def change(
     for column in changes:
         old, new = before[column].to_pylist(), after[column].to_pylist()
         differs |= np.array([a != b for a, b in zip(old, new, strict=True)], bool)
-    at = np.flatnonzero(differs)
+    at = np.flatnonzero(differs).tolist()
     if len(at) == 0:
         return 0
     after, rows = after.take(pa.array(at)), [found[i] for i in at]
@@ -50,10 +51,12 @@ def change(
     digests = row_digests(place, name, after)
     refs = [f.name for f in record.refs]
     sets = ", ".join(f'"{c}" = ?' for c in ("sealed", "digest", *refs))
-    values = zip(
+    bound = zip(
         sealed, digests, *(after[r].to_pylist() for r in refs), [str(place.system)] * len(at), keys, strict=True
     )
-    raw(db).executemany(f'UPDATE "{name}" SET {sets} WHERE system = ? AND source_key = ?', list(values))
+    # Names come from our own schema, values are bound.
+    statement = f'UPDATE "{name}" SET {sets} WHERE system = ? AND source_key = ?'  # noqa: S608
+    raw(db).executemany(statement, list(bound))
     for r, new in zip(rows, digests, strict=True):
         if not r.dropped:
             sign(db, r.owner, take=r.digest, give=new)

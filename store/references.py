@@ -121,7 +121,8 @@ def _resolved(batch: Batch, keys: "_Keys", name: str, table: pa.Table) -> pa.Tab
 
 
 class _Keys:
-    """What keys exist: in the accepted lines of each delivery, or on its shelf. Answers are remembered until forgotten."""
+    """What keys exist: in the accepted lines of each delivery, or on its shelf. Answers are remembered until
+    forgotten."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
@@ -137,7 +138,8 @@ class _Keys:
         self._memory.clear()
 
     def resolved(self, field: Field, table: pa.Table) -> np.ndarray:
-        """Per row: whether the reference is null, found, or points to a table that the instruction does not let us hold."""
+        """Per row: whether the reference is null, found, or points to a table that the instruction does not let us
+        hold."""
         assert field.target is not None
         values = self._values(field, table)
         d = self._batch.d_of(table)
@@ -166,11 +168,12 @@ class _Keys:
         arriving = self._arriving_keys(target)
         composite = self._batch.composite(d, values)
         answer = null | pc.fill_null(pc.is_in(composite, value_set=arriving), False).to_numpy(zero_copy_only=False)
-        for each, at in by_delivery(d[~answer], len(self._batch.deliveries)):
-            positions = np.flatnonzero(~answer)[at]
+        missing = np.flatnonzero(~answer)
+        for each, at in by_delivery(d[missing], len(self._batch.deliveries)):
+            positions = missing[at]
             texts = values.take(pa.array(positions)).to_pylist()
             answer[positions] = self._on_shelf(target, each, texts)
-        return answer
+        return np.asarray(answer)
 
     def _on_shelf(self, target: str, d: int, keys: list[str]) -> list[bool]:
         asked, held = self._asked.setdefault(target, set()), self._held.setdefault(target, set())

@@ -1,14 +1,16 @@
-"""The register of agency contracts 1.0 (contracts/agencies.md): which agencies there are, until when, and which were erased.
+"""The register of agency contracts 1.0 (contracts/agencies.md): which agencies there are, until when, and which were
+erased.
 
-`AGENCES_<AAAAMMJJ>.csv`: UTF-8, `;`, `"` doubled, LF, header. The newest register is the truth: the file of an older day than
-the last one loaded is refused with `agencies.out_of_order`; the same day may be loaded again, corrected or not.
-An agency that a newer register does not name keeps its last row: absence ends no contract, only `date_fin` does.
+`AGENCES_<AAAAMMJJ>.csv`: UTF-8, `;`, `"` doubled, LF, header. The newest register is the truth: the file of an older
+day than the last one loaded is refused with `agencies.out_of_order`; the same day may be loaded again, corrected or
+not. An agency that a newer register does not name keeps its last row: absence ends no contract, only `date_fin` does.
 
-A bad code is quarantined before anything else is looked at; it is used in no path, query or file name and repeated nowhere.
-The rest of a row follows canonical §3 to §5. Of the contact's address, only a sealed form is kept, and none without a seal.
+A bad code is quarantined before anything else is looked at; it is used in no path, query or file name and repeated
+nowhere. The rest of a row follows canonical §3 to §5. Of the contact's address, only a sealed form is kept, and none
+without a seal.
 
-After an erasure the row is its code, `date_fin` and the day erased, so that the same register loaded again does not bring the
-agency back; a later `date_fin`, or none, is a new start.
+After an erasure the row is its code, `date_fin` and the day erased, so that the same register loaded again does not
+bring the agency back; a later `date_fin`, or none, is a new start.
 """
 
 import csv
@@ -30,8 +32,10 @@ from schemas.window import LAST_END, Contract, EndReason, RestrictionScope, is_n
 
 SYSTEM = "agencies"
 SOURCE = "AGENCES"
-HEADER = ("code_agence", "raison_sociale", "siret", "date_debut", "date_fin", "motif_fin", "restriction", "restriction_portee",
-          "systemes", "contact_dpo")  # fmt: skip
+HEADER = (
+    "code_agence", "raison_sociale", "siret", "date_debut", "date_fin", "motif_fin", "restriction",
+    "restriction_portee", "systemes", "contact_dpo",
+)  # fmt: skip
 _NAME = re.compile(r"AGENCES_(\d{8})\.csv")
 _SPACES = re.compile(r"[ \t\r\n\u00a0\u202f]+")
 _CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")
@@ -109,8 +113,9 @@ def create(connection: Connection) -> None:
 def load(connection: Connection, path: Path, sealer: Sealer | None = None) -> Report:
     """Read a register file into the caller's transaction; every good row or, when the file is refused, none.
 
-    `sealer` seals the contact's address; without it the address is not kept. Refusals: `delivery.name`, `agencies.out_of_order`,
-    `agencies.encoding`, `agencies.header_drift`, `agencies.not_csv`. Raises Malformed when the file cannot be read at all.
+    `sealer` seals the contact's address; without it the address is not kept. Refusals: `delivery.name`,
+    `agencies.out_of_order`, `agencies.encoding`, `agencies.header_drift`, `agencies.not_csv`. Raises Malformed when
+    the file cannot be read at all.
     """
     try:
         raw = path.read_bytes()
@@ -171,12 +176,13 @@ def reduce_row(connection: Connection, code: AgencyCode, end: date) -> bool:
     if row is None:
         return False
     more = [c.name for c in AGENCY.c if c.name not in KEPT_COLUMNS and getattr(row, c.name) is not None]
-    connection.execute(AGENCY.update().where(AGENCY.c.code == code).values({c: None for c in more} | {"date_fin": end}))
+    connection.execute(AGENCY.update().where(AGENCY.c.code == code).values(dict.fromkeys(more) | {"date_fin": end}))
     return bool(more)
 
 
 def mark_erased(connection: Connection, code: AgencyCode, at: datetime, end: date | None = None) -> None:
-    """Note that an agency was erased at an instant; `end` is the end of the contract that was erased (default: the register's).
+    """Note that an agency was erased at an instant; `end` is the end of the contract that was erased (default: the
+    register's).
 
     Doing it twice keeps the first instant. Refused for an agency without an end: its contract runs.
     """
@@ -226,7 +232,8 @@ def _records(
 
 
 def _split(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Records with the line on which each starts; blank lines are skipped. One row an agency: a loop is quick enough."""
+    """Records with the line on which each starts; blank lines are skipped. One row an agency: a loop is quick
+    enough."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True)
     start = 1
     for record in reader:
@@ -277,7 +284,7 @@ def _check(line: int, fields: tuple[str, ...]) -> _Entry | str:
     return _Entry(line, fields, code, {"code": code} | values, sentinel)
 
 
-class _BadValue(Exception):  # noqa: N818 - a verdict on a column, caught one call up
+class _BadValue(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason

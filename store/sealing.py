@@ -1,7 +1,8 @@
 """One authenticated ciphertext a row: AES-256-GCM, bound to agency, table, system, row, key and format (R52).
 
-Envelope: format byte ‖ 96-bit random nonce ‖ ciphertext and tag. The additional data is length-prefixed, so that no two
-different bindings can produce the same bytes. One key seals at most one person's rows, far below 2^32 messages (SP 800-38D).
+Envelope: format byte ‖ 96-bit random nonce ‖ ciphertext and tag. The additional data is length-prefixed, so that no
+two different bindings can produce the same bytes. One key seals at most one person's rows, far below 2^32 messages
+(SP 800-38D).
 """
 
 import os
@@ -48,7 +49,8 @@ def unseal(cipher: AESGCM, sealed: bytes, aad: bytes) -> bytes:
 def seal_rows(
     binding: bytes, keys: Sequence[str], kids: Sequence[int], plain: Sequence[bytes], cipher: Callable[[int], AESGCM]
 ) -> list[bytes]:
-    """One ciphertext a row, in order. A loop over rows: an AEAD has no column form (393,000 rows a second were measured).
+    """One ciphertext a row, in order. A loop over rows: an AEAD has no column form (393,000 rows a second were
+    measured).
 
     `binding` frames agency, table and system; row key and key id are added for each row.
     """

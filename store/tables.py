@@ -1,6 +1,8 @@
-"""The tables of a shelf, derived from schemas/: no column is named twice. Keys, references and ends in clear, the rest sealed.
+"""The tables of a shelf, derived from schemas/: no column is named twice. Keys, references and ends in clear, the
+rest sealed.
 
-Every row table holds what the source line yields; `line` holds the source lines themselves, with a signature of what they yield.
+Every row table holds what the source line yields; `line` holds the source lines themselves, with a signature of what
+they yield.
 """
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint

@@ -1,4 +1,5 @@
-"""Writing what changed: upserts of sealed rows, the lines that own them, and what a line no longer yields (canonical §7)."""
+"""Writing what changed: upserts of sealed rows, the lines that own them, and what a line no longer yields (canonical
+§7)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -167,7 +168,8 @@ def fold_for_search(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.
 
 
 def _drop_what_is_gone(db: Connection, batch: Batch, lines: np.ndarray, owners: np.ndarray, place: Place) -> None:
-    """Rows that these lines used to own and no longer yield: contacts are deleted, every other row gets SORTIE (canonical §7)."""
+    """Rows that these lines used to own and no longer yield: contacts are deleted, every other row gets SORTIE
+    (canonical §7)."""
     of = {int(owners[n]) for n in lines}
     for name, t in ROWS.items():
         held = place.shelf.owned(name, of)

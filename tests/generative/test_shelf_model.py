@@ -1,7 +1,8 @@
 """Random histories of deliveries: the shelf agrees with a plain model of canonical §6–§8, written with dictionaries.
 
-The model reads line by line and knows no digest, no Arrow and no SQL. Each history is a few deliveries of one flow with
-lines that come, change, disappear from their line, refer to each other well or badly, end, come back and are erased.
+The model reads line by line and knows no digest, no Arrow and no SQL. Each history is a few deliveries of one flow
+with lines that come, change, disappear from their line, refer to each other well or badly, end, come back and are
+erased.
 """
 
 import datetime as dt
@@ -70,11 +71,17 @@ class Model:
                 outcome[n] = "quarantined"
         while True:
             arriving = {(t, k) for n, line in enumerate(lines) if n not in outcome for t, k, _, soft in line.rows}
-            fallen = [n for n, line in enumerate(lines) if n not in outcome and any(not soft and self.dangles(t, c, arriving) for t, _, c, soft in line.rows)]
+            fallen = [
+                n
+                for n, line in enumerate(lines)
+                if n not in outcome and any(not soft and self.dangles(t, c, arriving) for t, _, c, soft in line.rows)
+            ]
             if not fallen:
                 break
             outcome |= dict.fromkeys(fallen, "quarantined")
-        settled = {n: self.settle(line, arriving) for n, line in enumerate(lines) if n not in outcome and line.end is None}
+        settled = {
+            n: self.settle(line, arriving) for n, line in enumerate(lines) if n not in outcome and line.end is None
+        }
         for n, rows in settled.items():
             outcome[n] = self.store((lines[n].source, lines[n].key), rows, day)
         for reason in ("SORTIE", "DOUBLON", "EFFACEMENT"):
@@ -105,7 +112,9 @@ class Model:
     def store(self, owner: tuple[str, str], rows: list[tuple[str, str, dict[str, Any]]], day: str) -> str:
         owned = {k for k, r in self.rows.items() if r.owner == owner and not r.dropped}
         given = {(t, k): c for t, k, c in rows}
-        same = owned == set(given) and all(self.rows[k].columns == c and self.rows[k].ended is None for k, c in given.items())
+        same = owned == set(given) and all(
+            self.rows[k].columns == c and self.rows[k].ended is None for k, c in given.items()
+        )
         if same and owned:
             return "unchanged"
         for k, c in given.items():
@@ -157,23 +166,46 @@ def delivery(rng: random.Random) -> list[Line]:
 
     for key in rng.sample(people, rng.randint(0, 4)):
         rows: list[Any] = [("person", key, {"kind": "natural", "last_name": rng.choice(["A", "B", None])}, False)]
-        rows += [("contact", f"{key}:email:{n}", {"person_key": key, "kind": "email", "rank": n, "value_raw": rng.choice("xy")}, False) for n in range(rng.randint(0, 2))]
+        rows += [
+            (
+                "contact",
+                f"{key}:email:{n}",
+                {"person_key": key, "kind": "email", "rank": n, "value_raw": rng.choice("xy")},
+                False,
+            )
+            for n in range(rng.randint(0, 2))
+        ]
         add(Line("People", key, rows))
     for key in rng.sample(buildings, rng.randint(0, 2)):
         add(Line("Buildings", key, [("building", key, {"code": rng.choice("uv")}, False)]))
     for key in rng.sample(lots, rng.randint(0, 3)):
         rows = [("lot", key, {"building_key": rng.choice([*buildings, "b9"]), "number": key}, False)]
-        rows += [("co_ownership", f"{key}:{p}", {"lot_key": key, "person_key": p, "right": "full"}, True) for p in rng.sample([*people, "p9"], rng.randint(0, 2))]
+        rows += [
+            ("co_ownership", f"{key}:{p}", {"lot_key": key, "person_key": p, "right": "full"}, True)
+            for p in rng.sample([*people, "p9"], rng.randint(0, 2))
+        ]
         add(Line("Lots", key, rows))
     for n in range(rng.randint(0, 3)):
-        columns = {"person_key": rng.choice([*people, "p9"]), "building_key": maybe([*buildings, "b9"]), "number": "1", "balance": rng.choice([1, 2])}
+        columns = {
+            "person_key": rng.choice([*people, "p9"]),
+            "building_key": maybe([*buildings, "b9"]),
+            "number": "1",
+            "balance": rng.choice([1, 2]),
+        }
         add(Line("Accounts", f"a{n}", [("account", f"a{n}", columns, False)]))
     for n in range(rng.randint(0, 2)):
         add(Line("Mandates", f"m{n}", [("mandate", f"m{n}", {"landlord_key": maybe([*people, "p9"])}, False)]))
-    for n in range(rng.randint(0, 3)):
+    for _ in range(rng.randint(0, 3)):
         source, key = rng.choice([("People", p) for p in [*people, "p8"]] + [("Lots", "l0"), ("Accounts", "a1")])
         reason = rng.choice(["SORTIE", "DOUBLON", "EFFACEMENT"]) if source == "People" else "SORTIE"
-        add(Line("Ends", f"{source}:{key}", [], (source, key, reason, rng.choice([*people, "p9", None]) if reason == "DOUBLON" else None)))
+        add(
+            Line(
+                "Ends",
+                f"{source}:{key}",
+                [],
+                (source, key, reason, rng.choice([*people, "p9", None]) if reason == "DOUBLON" else None),
+            )
+        )
     return list(lines.values())
 
 
@@ -191,15 +223,25 @@ def reading(lines: list[Line], day: dt.date, n: int) -> Reading:
                 if t == table:
                     import numpy as np
 
-                    parts.append(frame.rows(table, line=np.array([i]), source_key=pa.array([key]), soft=soft, **{c: pa.array([v]) for c, v in given.items() if v is not None}))
+                    parts.append(
+                        frame.rows(
+                            table,
+                            line=np.array([i]),
+                            source_key=pa.array([key]),
+                            soft=soft,
+                            **{c: pa.array([v]) for c, v in given.items() if v is not None},
+                        )
+                    )
         rows[table] = pa.concat_tables(parts).combine_chunks()
     ends = [(i, line.end) for i, line in numbered if line.end is not None]
-    endings = pa.table([
-        [i for i, _ in ends], [0] * len(ends), [e[0] for _, e in ends], [e[1] for _, e in ends], [e[2] for _, e in ends],
-        [day] * len(ends), [e[3] for _, e in ends], [e[1] if e[2] == "EFFACEMENT" else None for _, e in ends], [False] * len(ends),
-    ], schema=ENDINGS)  # fmt: skip
+    told = [
+        (i, 0, s, k, why, day, survivor, k if why == "EFFACEMENT" else None, False) for i, (s, k, why, survivor) in ends
+    ]
+    endings = pa.table([list(c) for c in zip(*told, strict=True)] or [[]] * len(ENDINGS), schema=ENDINGS)
     arrived = Arrived(AGENCY, System.LOGIN, f"d{n}", day, "0" * 64, "model 1", str(n))
-    return Reading(System.LOGIN, "ref", (arrived,), pa.table(columns, schema=LINES), rows, endings, CONTENT.empty_table())
+    return Reading(
+        System.LOGIN, "ref", (arrived,), pa.table(columns, schema=LINES), rows, endings, CONTENT.empty_table()
+    )
 
 
 def shelf_rows(shelf: Shelf) -> dict[tuple[str, str], Any]:
@@ -219,11 +261,16 @@ def test_the_shelf_agrees_with_the_plain_model(seed: int, tmp_path: Path) -> Non
     create_root(home)
     model = Model()
     mandate = Mandate(AGENCY, AT, (Grant("I", frozenset(System), frozenset({"*"}), frozenset({Purpose.EXTRANET})),))
-    with Keyring.open(home, open_root(home), AGENCY, create=True) as keyring, Shelf.open(home, keyring, AGENCY, create=True) as shelf:
+    with (
+        Keyring.open(home, open_root(home), AGENCY, create=True) as keyring,
+        Shelf.open(home, keyring, AGENCY, create=True) as shelf,
+    ):
         for n, lines in enumerate(history(rng)):
             day = dt.date(2026, 1, 5 + n)
             want = model.take(lines, day.isoformat())
-            [(_, report)] = list(keep(admit(reading(lines, day, n), [mandate], YIELDS), [shelf], Errand("run", AT, "0")))
+            [(_, report)] = list(
+                keep(admit(reading(lines, day, n), [mandate], YIELDS), [shelf], Errand("run", AT, "0"))
+            )
             assert totals(report) == tally(lines, want)
             have = shelf_rows(shelf)
             assert have.keys() == model.rows.keys()

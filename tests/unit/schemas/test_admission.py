@@ -24,17 +24,33 @@ def mandate(*tables: str, systems: Sequence[System] = (System.SDGI,)) -> Mandate
 
 
 def reading() -> Reading:
-    """One person with an e-mail, one building, one person's line that could not be read, one line that the contract ignores."""
+    """One person with an e-mail, one building, one line that could not be read, one that the contract ignores."""
     lines = pa.table(
         [
-            [0, 1, 2, 3], [0] * 4, ["People", "Buildings", "People", "People"], ["p", "b", "q", None], ["2", "2", "3", "4"],
+            [0, 1, 2, 3], [0] * 4, ["People", "Buildings", "People", "People"], ["p", "b", "q", None],
+            ["2", "2", "3", "4"],
             ["ok", "ok", "quarantined", "ignored"], [None, None, "row.bad_date", None], [0] * 4, [False] * 4,
         ],
         schema=LINES,
     )  # fmt: skip
     rows = {
-        "person": frame.rows("person", line=np.array([0]), source_key=pa.array(["p"]), kind=pa.array(["natural"]), last_name=pa.array(["X"]), city=pa.array(["Y"])),
-        "contact": frame.rows("contact", line=np.array([0]), source_key=pa.array(["p:email:1"]), person_key=pa.array(["p"]), kind=pa.array(["email"]), rank=pa.array([1]), value_raw=pa.array(["z"])),
+        "person": frame.rows(
+            "person",
+            line=np.array([0]),
+            source_key=pa.array(["p"]),
+            kind=pa.array(["natural"]),
+            last_name=pa.array(["X"]),
+            city=pa.array(["Y"]),
+        ),
+        "contact": frame.rows(
+            "contact",
+            line=np.array([0]),
+            source_key=pa.array(["p:email:1"]),
+            person_key=pa.array(["p"]),
+            kind=pa.array(["email"]),
+            rank=pa.array([1]),
+            value_raw=pa.array(["z"]),
+        ),
         "building": frame.rows("building", line=np.array([1]), source_key=pa.array(["b"]), code=pa.array(["b"])),
     }
     content = pa.table([[2], ["q;31/02/2026"]], schema=CONTENT)
@@ -43,7 +59,7 @@ def reading() -> Reading:
 
 
 def outcomes(admitted: Admitted) -> list[str]:
-    return admitted.reading.lines["outcome"].to_pylist()
+    return list(admitted.reading.lines["outcome"].to_pylist())
 
 
 def test_everything_is_admitted_when_everything_is_instructed() -> None:

@@ -9,7 +9,14 @@ from schemas.errors import Malformed
 from schemas.fields import JUSTIFIED_BY, Category, Field, Kind, Protection, Record, Scope
 from schemas.records import CANONICAL, CONTROLLER_TABLES, PROCESSOR_TABLES, RECORDS, exported_fields
 
-REQUIRED = {"name": "x", "kind": Kind.TEXT, "category": Category.IDENTITY, "label_fr": "X", "label_en": "X", "personal": True}
+REQUIRED = {
+    "name": "x",
+    "kind": Kind.TEXT,
+    "category": Category.IDENTITY,
+    "label_fr": "X",
+    "label_en": "X",
+    "personal": True,
+}
 
 
 @pytest.mark.parametrize("missing", ["kind", "category", "label_fr", "label_en", "personal"])
@@ -24,7 +31,10 @@ def test_a_field_without_what_it_must_say_cannot_be_declared(missing: str) -> No
         {"label_fr": " "}, {"kind": Kind.ENUM}, {"values": ("a",)}, {"kind": Kind.REF}, {"target": "person"},
         {"searchable": True, "protection": Protection.PLAIN},
     ],
-    ids=["empty label", "enumeration without values", "values without enumeration", "reference to nothing", "target of no reference", "index in clear"],
+    ids=[
+        "empty label", "enumeration without values", "values without enumeration", "reference to nothing",
+        "target of no reference", "index in clear",
+    ],
 )  # fmt: skip
 def test_a_field_that_contradicts_itself_cannot_be_declared(wrong: dict[str, object]) -> None:
     with pytest.raises(Malformed):
