@@ -74,7 +74,7 @@ class Recalled:
 
 
 class Connector(Protocol):
-    Only rows that their line still owns; rows of a line that has ended are there too (a change brings them back).
+    """One system. `yields`: which records each of its source tables can yield (memories included, ends excluded)."""
 
     @property
     def system(self) -> System: ...
