@@ -138,9 +138,9 @@ def _mentions(n: int, columns: Iterable[pa.ChunkedArray]) -> np.ndarray:
 def _some_source(
     reading: Reading, fields: Sequence[dict[str, frozenset[str] | None]], yields: Mapping[str, frozenset[str]]
 ) -> np.ndarray:
-    """Per line: whether anything its source table can yield is instructed."""
+    """Per line: whether anything its source table can yield is instructed. Tables of ends yield nothing themselves."""
     return _by_source(
-        reading, lambda d, source: source not in yields or any(fields[d][t] is not None for t in yields[source])
+        reading, lambda d, source: not yields.get(source) or any(fields[d][t] is not None for t in yields[source])
     )
 
 

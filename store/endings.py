@@ -20,13 +20,15 @@ from store.patch import change, sign
 from store.tables import DOOMED_KEY, ERASED_KEY, LINE, QUARANTINE, ROWS
 from store.writing import Place
 
-# Tables whose rows fall with a person they name (canonical §7), and the memories that name one.
+# Tables whose rows fall with a person they name (canonical §7).
 FALL_WITH = {
     "contact": ("person_key",), "person_link": ("group_key", "member_key"), "co_ownership": ("person_key",),
     "council_membership": ("person_key",), "lease_party": ("person_key",), "account": ("person_key",),
-    "bank_detail": ("person_key",), "document": ("person_key",), "role": ("person_key",),
+    "bank_detail": ("person_key",), "document": ("person_key",),
 }  # fmt: skip
-FORGET_IN = {"mandate": "landlord_key", "person": "merged_into"}
+# Columns that forget an erased person, and what stands there instead. A role outlives its person (it may still be
+# ended, or come again and dangle), but no longer knows whose it was: no key is the empty text.
+FORGET_IN = {"mandate": ("landlord_key", None), "person": ("merged_into", None), "role": ("person_key", "")}
 
 
 def apply_endings(db: Connection, batch: Batch, d: int, place: Place) -> Counter[str]:
@@ -116,8 +118,8 @@ def _effacement(db: Connection, _: Batch, place: Place, end: dict[str, Any]) -> 
         return "stored" if fresh else "unchanged"
     for name in ROWS:
         _delete_rows(db, name, line, place, keys)
-    for name, column in FORGET_IN.items():
-        _forget_reference(db, place, name, column, keys)
+    for name, (column, instead) in FORGET_IN.items():
+        _forget_reference(db, place, name, column, keys, instead)
     db.execute(delete(LINE).where(LINE.c.id == line))
     kids = [{"kid": r.kid} for r in persons if r.kid]
     if kids:
@@ -175,14 +177,16 @@ def _take_from_lines(db: Connection, rows: list[Any]) -> None:
             db.execute(delete(LINE).where(LINE.c.id == owner))
 
 
-def _forget_reference(db: Connection, place: Place, name: str, column: str, persons: set[str]) -> None:
+def _forget_reference(
+    db: Connection, place: Place, name: str, column: str, persons: set[str], instead: str | None
+) -> None:
     t = ROWS[name]
     where = (t.c.system == place.system, among(t.c[column], persons))
     if column == "merged_into":
         db.execute(update(t).where(*where).values(merged_into=None))
         return
     found = db.execute(select(t).where(*where)).all()
-    change(db, place, name, found, {column: [None] * len(found)})
+    change(db, place, name, found, {column: [instead] * len(found)})
 
 
 def _on(end: dict[str, Any], place: Place) -> str:

@@ -27,7 +27,7 @@ from store.tables import LINE, ROWS
 BOUND_TO = {
     "person": "source_key", "contact": "person_key", "co_ownership": "person_key", "council_membership": "person_key",
     "lease_party": "person_key", "account": "person_key", "bank_detail": "person_key", "document": "person_key",
-    "person_link": "member_key", "role": "person_key",
+    "person_link": "member_key",
 }  # fmt: skip
 
 DELETED_WHEN_DROPPED = ("contact", "portal_account", "portal_attachment", "role", "copropriete", "holding", "sense")
