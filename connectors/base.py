@@ -6,6 +6,7 @@ with a reason code of its contract; `read` takes any number of opened deliveries
 column.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -88,6 +89,9 @@ class Connector(Protocol):
     def named(self, delivery: Delivery) -> bool:
         """Whether the name fits the pattern of the contract (else `delivery.name`)."""
 
+    def fingerprint(self, delivery: Delivery) -> str | None:
+        """SHA-256 of what arrived, before anything of it is believed; None where there is no file (SpiLaSuite)."""
+
     def open(self, delivery: Delivery, known: Known) -> Opened:
         """Prove completeness. Raises `schemas.errors.DeliveryRefused` with the first failing reason of the contract's
         table."""
@@ -97,6 +101,14 @@ class Connector(Protocol):
 
     def read(self, opened: Sequence[Opened], recalled: Recalled) -> Reading:
         """All lines of all these deliveries, normalised. Never raises for a bad line: it is quarantined."""
+
+
+def digest_of_file(delivery: Delivery) -> str | None:
+    """The SHA-256 of a delivery that is one file."""
+    if delivery.path is None:
+        return None
+    with delivery.path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find(system: System) -> Connector:

@@ -271,8 +271,8 @@ def _finish(
         if p.kind is Kind.ERASURE:
             with house.writing() as db:
                 register.mark_erased(db, p.agency, at, p.end)
-        diary.conclude(at)
         (broom.home.locks / f"{p.agency}.lock").unlink(missing_ok=True)
+        diary.conclude(at)
     except _IN_THE_WAY as no:
         return Erasure(p, at, steps, problem=f"not certified: {type(no).__name__}")
     return Erasure(p, at, steps, certificate=path)

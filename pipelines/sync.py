@@ -5,7 +5,6 @@ taken in the order of their names; a batch holds at most one delivery an agency 
 memory grows neither with the number of agencies nor with the size of the night.
 """
 
-import hashlib
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -367,17 +366,7 @@ def _replayed(room: _Room, delivery: Delivery, shelf: Shelf) -> bool | None:
     if delivery.path is None:
         return None
     accepted = shelf.accepted_as(delivery.system, delivery.name)
-    return None if accepted is None else accepted == fingerprint(room.connector, delivery)
-
-
-def fingerprint(connector: Connector, delivery: Delivery) -> str:
-    """SHA-256 of a delivery; of both files for the portal's pair."""
-    own = getattr(connector, "fingerprint", None)
-    if own is not None:
-        return str(own(delivery))
-    assert delivery.path is not None
-    with delivery.path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+    return None if accepted is None else accepted == room.connector.fingerprint(delivery)
 
 
 def _open(room: _Room, delivery: Delivery, shelf: Shelf, keyring: Keyring) -> Opened:

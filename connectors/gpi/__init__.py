@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from connectors.base import Asked, Delivery, Known, Opened, Recalled
+from connectors.base import Asked, Delivery, Known, Opened, Recalled, digest_of_file
 from connectors.gpi import envoi, reading
 from connectors.gpi.layout import layout
 from connectors.gpi.records import TYPES
@@ -36,6 +36,9 @@ class Gpi:
 
     def named(self, delivery: Delivery) -> bool:
         return envoi.NAME.fullmatch(delivery.name) is not None
+
+    def fingerprint(self, delivery: Delivery) -> str | None:
+        return digest_of_file(delivery)
 
     def open(self, delivery: Delivery, known: Known) -> Opened:
         """Prove the file whole, or raise `DeliveryRefused` with the first failing reason of the contract's table."""

@@ -49,6 +49,13 @@ class Installation:
         create_root(self.home)
         House.open(self.home, create=True).db.close()
 
+    @classmethod
+    def on(cls, root: Path) -> "Installation":
+        """An installation that is already there."""
+        there = cls.__new__(cls)
+        there.home, there.inbox = Home.at(root / "home"), root / "inbox"
+        return there
+
     def load_register(self, path: Path) -> dict[str, Any]:
         with House.open(self.home) as house, house.writing() as db:
             return register.load(db, path).as_json()

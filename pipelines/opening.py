@@ -1,0 +1,246 @@
+"""Before the first night: a home, the register of agencies, sealed sources, instructions. What is said twice is done once."""
+
+import csv
+import io
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from connectors import odbc
+from ledger import acts
+from ledger.canonical import instant
+from ledger.entry import Erased, Instruction, Withdrawal
+from ledger.instruction_file import Draft
+from ledger.log import Log
+from ledger.mandate import in_force
+from pipelines.erasure import note_ends
+from schemas.errors import Malformed, Refused
+from schemas.home import Home
+from schemas.ids import AgencyCode, System, agency_code
+from schemas.report import Report
+from store import register
+from store.house import House
+from store.keys import Keyring, create_root, open_root
+
+SOURCES_HEADER = ["code_agence", "systeme", "odbc"]
+READ_BY_ODBC = (System.SPILASUITE,)
+
+
+# -- a home ------------------------------------------------------------------------------------------------------------
+
+
+def make(home: Home, passphrase: str | None, protect: bool = False) -> bool:
+    """Make a home; True when there was none. `protect`: the passphrase guards its root key.
+
+    A home that is there stays as it is. One that was only half made has sealed nothing yet: it is made again.
+    """
+    if home.house.exists() and home.root_key.exists() and home.signing_key.exists():
+        if protect:
+            raise Refused("this home has its root key already", "A passphrase is chosen when the home is made.")
+        return False
+    if home.house.exists():
+        raise Malformed("this home has lost its keys", "Say where they are with --keys, or restore them.")
+    if protect and passphrase is None:
+        raise Malformed("there is no passphrase", "Put it in the environment variable DEPOSITAIRE_PASSPHRASE.")
+    home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if home.root_key.exists() and not home.signing_key.exists():
+        home.root_key.unlink()
+    if not home.root_key.exists():
+        create_root(home, passphrase)
+    House.open(home, create=True).db.close()
+    return True
+
+
+# -- the register ------------------------------------------------------------------------------------------------------
+
+
+def load_register(home: Home, path: Path, at: datetime, passphrase: str | None = None) -> Report:
+    """Load a register; what it says of ends goes into the ledgers of the agencies (R22)."""
+    with House.open(home) as house:
+        root = open_root(home, passphrase)
+        with house.writing() as db:
+            report = register.load(db, path, root)
+        note_ends(house, at)
+    return report
+
+
+def known(home: Home, codes: Collection[str]) -> list[AgencyCode]:
+    """These agencies, each in the register and not erased. Raises Malformed for one that is not, before anything is done."""
+    with House.open(home) as house:
+        everyone = {a.code: a for a in register.everyone(house.db)}
+    found = []
+    for raw in dict.fromkeys(codes):
+        code = agency_code(raw)
+        if code not in everyone:
+            raise Malformed(f"agency {code} is not in the register", "Load a register that names it.")
+        if everyone[code].contract.erased:
+            raise Refused(f"agency {code} was erased", "A register with a new contract starts it again.")
+        found.append(code)
+    return found
+
+
+def chosen(home: Home, codes: Collection[str] | None) -> list[AgencyCode]:
+    """These agencies; None: every agency of the register that is not erased."""
+    if codes is not None:
+        return known(home, codes)
+    with House.open(home) as house:
+        return [a.code for a in register.everyone(house.db) if not a.contract.erased]
+
+
+def remember(home: Home, inbox: Path | None, agencies: Collection[AgencyCode] | None) -> None:
+    """Note an inbox before it is read, so that an erasure knows of it even after a crash.
+
+    Raises Malformed when an agency was named that neither the register nor the inbox knows.
+    """
+    with House.open(home) as house:
+        registered = {a.code for a in register.everyone(house.db)}
+        for code in agencies or ():
+            if code not in registered and not (inbox and (inbox / code).is_dir()):
+                raise Malformed(f"agency {code} is neither in the register nor in the inbox", "Check the code.")
+        if inbox is not None:
+            house.remember_inbox(inbox)
+
+
+# -- sources -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one agency's system is read. `text` is a secret."""
+
+    agency: AgencyCode
+    system: System
+    text: str
+
+    def __repr__(self) -> str:
+        return f"Source({self.agency}, {self.system})"
+
+
+def set_source(home: Home, agency: str, system: str, text: str, passphrase: str | None = None) -> None:
+    """Seal a connection string, once it is found sound. No error repeats any value of it."""
+    (code,) = known(home, [agency])
+    _seal(home, [Source(code, _system(system), _sound(text))], passphrase)
+
+
+def load_sources(home: Home, path: Path, passphrase: str | None = None) -> list[Source]:
+    """Seal every source of a CSV `code_agence;systeme;odbc`. All or nothing; errors name file and line."""
+    sources = list(_listed(home, path))
+    _seal(home, sources, passphrase)
+    return sources
+
+
+def _listed(home: Home, path: Path) -> Iterator[Source]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError:
+        raise Malformed("the file of sources cannot be read", "Give the path of a CSV file.") from None
+    except UnicodeDecodeError:
+        raise Malformed(f"{path.name} is not UTF-8", "Save it as UTF-8.") from None
+    codes = frozenset(chosen(home, None))
+    seen: set[tuple[str, str]] = set()
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True)
+    try:
+        if next(reader, None) != SOURCES_HEADER:
+            raise Malformed(f"{path.name}, line 1: the header is not {';'.join(SOURCES_HEADER)}")
+        for fields in reader:
+            if fields:
+                yield _one(fields, f"{path.name}, line {reader.line_num}", codes, seen)
+    except csv.Error:
+        raise Malformed(f"{path.name}, line {reader.line_num}: this is no CSV", "Check the quotes.") from None
+
+
+def _one(fields: list[str], where: str, codes: Collection[AgencyCode], seen: set[tuple[str, str]]) -> Source:
+    if len(fields) != len(SOURCES_HEADER):
+        hint = "A connection string with ; in it stands between double quotes."
+        raise Malformed(f"{where}: {len(fields)} fields instead of {len(SOURCES_HEADER)}", hint)
+    try:
+        code, system, text = agency_code(fields[0]), _system(fields[1]), _sound(fields[2])
+    except Malformed as no:
+        raise Malformed(f"{where}: {no.what}", no.hint) from None
+    if code not in codes:
+        raise Malformed(f"{where}: agency {code} is not in the register, or was erased", "Load a register first.")
+    if (code, system) in seen:
+        raise Malformed(f"{where}: {code} has its {system} twice", "Keep one line.")
+    seen.add((code, system))
+    return Source(code, system, text)
+
+
+def _system(name: str) -> System:
+    if name not in READ_BY_ODBC:
+        raise Malformed("only spilasuite is read from a source", "The other systems are read from the inbox.")
+    return System(name)
+
+
+def _sound(text: str) -> str:
+    odbc.parse(text)
+    return text
+
+
+def _seal(home: Home, sources: Sequence[Source], passphrase: str | None) -> None:
+    with House.open(home) as house:
+        root = open_root(home, passphrase)
+        for source in sources:
+            with Keyring.open(home, root, source.agency, create=True) as keyring:
+                house.set_source(source.agency, source.system, source.text, keyring)
+
+
+# -- instructions ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An instruction and where it stands: in_force, not_yet, expired, withdrawn or ended (by an erasure)."""
+
+    entry: Instruction
+    state: str
+    withdrawn_from: datetime | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        e = self.entry
+        return {
+            "agency": e.agency, "instruction": e.id, "state": self.state, "kind": e.does, "reference": e.reference,
+            "systems": [str(s) for s in e.systems], "tables": list(e.tables), "purposes": [str(p) for p in e.purposes],
+            "recipients": list(e.recipients), "countries": list(e.countries), "given_by": e.given_by,
+            "valid_from": instant(e.valid_from), "valid_until": instant(e.valid_until) if e.valid_until else None,
+            "recorded_at": instant(e.recorded_at), "document_sha256": e.document_sha256,
+            "withdrawn_from": instant(self.withdrawn_from) if self.withdrawn_from else None,
+        }  # fmt: skip
+
+
+def instruct(home: Home, agency: AgencyCode, draft: Draft, at: datetime) -> str:
+    """Record an instruction; returns its id. Recording it again gives the same id."""
+    return acts.instruct(Log.at(home, agency), draft, at).id
+
+
+def withdraw(home: Home, agency: AgencyCode, instruction: str, at: datetime) -> datetime:
+    """Take an instruction back; returns from when on. The first withdrawal stands."""
+    return acts.withdraw(Log.at(home, agency), instruction, at).effective_at
+
+
+def instructions(home: Home, agency: str, at: datetime) -> list[Given]:
+    """Every instruction of an agency, the oldest first, as it stands at an instant."""
+    code = agency_code(agency)
+    with House.open(home) as house:
+        registered = register.get(house.db, code) is not None
+    if not registered and not home.ledger(code).exists():
+        raise Malformed(f"agency {code} is not in the register", "Check the code.")
+    history = Log.at(home, code).read()
+    valid = {e.id for e in in_force(history.entries, at)}
+    withdrawn = {e.instruction: e.effective_at for e in history.entries if isinstance(e, Withdrawal)}
+    ended = [e.carried_out_at for e in history.entries if isinstance(e, Erased) and not e.late_files]
+    last_end = max((instant for instant in ended if instant <= at), default=None)
+    return [Given(e, _state(e, valid, withdrawn.get(e.id), last_end, at), withdrawn.get(e.id)) for e in history.instructions]
+
+
+def _state(
+    e: Instruction, valid: set[str], withdrawn: datetime | None, ended: datetime | None, at: datetime
+) -> str:
+    if e.id in valid:
+        return "in_force"
+    if ended is not None and e.recorded_at <= ended:
+        return "ended"
+    if withdrawn is not None and withdrawn <= at:
+        return "withdrawn"
+    return "not_yet" if at < e.valid_from else "expired"
