@@ -61,7 +61,7 @@ class ConnectionString:
         """What the driver is given: values braced where a driver could read them otherwise."""
         if not self.sqlite:
             return ";".join(f"{key}={_braced(value)}" for key, value in self.attributes)
-        # SQLite's driver knows no braces, and creates a file that is not there.
+        # SQLite's driver knows no braces, loses its way behind accents, and creates a file that is not there.
         given = {**dict(self.attributes), "NoCreat": "1"}
         return ";".join(f"{key}={_unbraced(key, value)}" for key, value in given.items())
 
@@ -71,10 +71,10 @@ def _braced(value: str) -> str:
 
 
 def _unbraced(key: str, value: str) -> str:
-    if re.search(r"[;{}]|^\s|\s$", value):
+    if not value.isascii() or re.search(r"[;{}]|^\s|\s$", value):
         raise Malformed(
             f"connection string: SQLite's driver cannot read the value of {key}",
-            "Use a path without semicolons, braces and blanks at its ends",
+            "Use a path of ASCII characters without semicolons, braces and blanks at its ends",
         )
     return value
 

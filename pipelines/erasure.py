@@ -23,7 +23,7 @@ from ledger.entry import Erased, Window
 from ledger.log import Log
 from pipelines.locks import sole
 from retention import files, residue
-from retention.carry_out import Counts, carry_out
+from retention.carry_out import Counts, Hands, carry_out
 from retention.diary import Diary, OpenRound, open_rounds
 from retention.due import Braked, Due, brake, due
 from retention.explain import LEFT
@@ -130,17 +130,23 @@ def run(broom: Broom, at: datetime, agencies: Collection[AgencyCode] | None = No
 
 
 def note_ends(house: House, at: datetime) -> int:
-    """Write each end that the register set or moved into its agency's ledger. After each loading; again is the same
-    as once."""
-    waiting = register.to_note(house.db)
-    for agency in waiting:
+    """Write each end that the register set or moved into its agency's ledger; returns how many.
+
+    After each loading of the register; again is the same as once. A ledger that does not hold is left as it is.
+    """
+    noted = []
+    for agency in register.to_note(house.db):
         seen = agency.end_set_on or paris_day(at)
         entry = Window(agency.contract.start, agency.contract.end, seen)
-        Log.at(house.home, agency.code).append(entry, at, key=f"window:{entry.end}:{seen}")
-    if waiting:
+        try:
+            Log.at(house.home, agency.code).append(entry, at, key=f"window:{entry.end}:{seen}")
+        except _IN_THE_WAY:
+            continue
+        noted.append(agency.code)
+    if noted:
         with house.writing() as db:
-            register.noted(db, [a.code for a in waiting])
-    return len(waiting)
+            register.noted(db, noted)
+    return len(noted)
 
 
 # -- deciding ----------------------------------------------------------------------------------------------------------
@@ -209,10 +215,11 @@ def _erase_group(
         mine = list(_outlook(broom, house, at, [p.agency for p in mine]).plans)
         marks = _marks(house, [p.agency for p in mine])
         hands = _HouseHands(broom, house)
-        done = {p: carry_out(p, hands, Diary(broom.diaries, p.agency), at, _teller(told, p)) for p in mine}
+        done = {p.agency: _carry_out(broom, hands, p, at, told) for p in mine}
         findings = _search(broom, house, [p.agency for p in mine], marks)
         for p in mine:
-            yield _finish(broom, house, p, done[p], findings, at)
+            steps = done[p.agency]
+            yield steps if isinstance(steps, Erasure) else _finish(broom, house, p, steps, findings, at)
 
 
 def _lock(broom: Broom, plans: Sequence[Plan], locks: ExitStack) -> tuple[list[Plan], list[Plan]]:
@@ -224,6 +231,16 @@ def _lock(broom: Broom, plans: Sequence[Plan], locks: ExitStack) -> tuple[list[P
         except TryAgain:
             busy.append(p)
     return mine, busy
+
+
+def _carry_out(
+    broom: Broom, hands: Hands, p: Plan, at: datetime, told: Told | None
+) -> tuple[tuple[Step, Outcome], ...] | Erasure:
+    """The steps with their outcomes, or why there are none: without a diary nothing is destroyed."""
+    try:
+        return carry_out(p, hands, Diary(broom.diaries, p.agency), at, _teller(told, p))
+    except _IN_THE_WAY as no:
+        return Erasure(p, at, problem=f"the diary could not be kept: {type(no).__name__}")
 
 
 def _teller(told: Told | None, p: Plan) -> Callable[[Step, Outcome], None] | None:

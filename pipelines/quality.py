@@ -1,12 +1,13 @@
 """Great Expectations on what is about to be kept: what the connectors already guarantee, checked by other means.
 
-What is accepted or quarantined follows the export contracts alone, so every rule here is one that a contract already makes
-true; a broken one is a fault of this house, and then nothing of that delivery is kept (`quality.invariant`).
+What is accepted or quarantined follows the export contracts alone, so every rule here is one that a contract already
+makes true; a broken one is a fault of this house, and then nothing of that delivery is kept (`quality.invariant`).
 
-Great Expectations never sees a record. It is handed observations: for each table and column the distinct *shapes* that occur
-(`+999` for a phone, `x:x` for a key), the members of closed lists, the first and the last day, and counts of what must not
-occur. There are few of them whatever the number of rows, so its cost is fixed (it hashes every frame twice: 6 s for a million
-rows of 8 columns), and neither its results, its exceptions nor the frame that it keeps alive can hold a person.
+Great Expectations never sees a record. It is handed observations: for each table and column the distinct *shapes*
+that occur (`+999` for a phone, `x:x` for a key), the members of closed lists, the first and the last day, and counts
+of what must not occur. There are few of them whatever the number of rows, so its cost is fixed (it hashes every frame
+twice: 6 s for a million rows of 8 columns), and neither its results, its exceptions nor the frame that it keeps alive
+can hold a person.
 
 `docs/specs/checks.md` lists the rules. Sources: canonical model 1.0 §1, N6, N8, N9, N10, N12, N14; R52.
 """
@@ -43,6 +44,7 @@ _DIGITS, _CAPITALS, _SMALL = "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdef
 class _Shape:
     """How a text must be formed once every byte of it is replaced by a sign (`rest` where none is named)."""
 
+    words: str
     formed: str
     signs: Mapping[str, str]
     rest: str = "x"
@@ -56,11 +58,21 @@ class _Shape:
 
 
 SHAPES: dict[str, _Shape] = {
-    "key": _Shape(r"x(:x)*", {":": ":"}),
-    "phone": _Shape(r"\+9[09]{1,14}", {"+": "+", "0": "0", "123456789": "9"}, runs=False),  # E.164
-    "email": _Shape(r"[xA.]+@[x.]+\.x", {"@": "@", ".": ".", " ": " ", _CAPITALS: "A"}),
-    "siren": _Shape(r"9{9}", {_DIGITS: "9"}, runs=False),
-    "iban": _Shape(r"[9Ax]+", {_DIGITS: "9", _CAPITALS: "A", _SMALL: "a", " .-": " "}),
+    "key": _Shape("parts joined by a colon, none of them empty", r"x(:x)*", {":": ":"}),
+    "phone": _Shape(
+        "an international number (E.164)", r"\+9[09]{1,14}", {"+": "+", "0": "0", "123456789": "9"}, runs=False
+    ),
+    "email": _Shape(
+        "an address whose domain is in small letters",
+        r"[xA.]+@[x.]+\.x",
+        {"@": "@", ".": ".", " ": " ", _CAPITALS: "A"},
+    ),
+    "siren": _Shape("nine digits", r"9{9}", {_DIGITS: "9"}, runs=False),
+    "iban": _Shape(
+        "without blanks, points, hyphens and small letters",
+        r"[9Ax]+",
+        {_DIGITS: "9", _CAPITALS: "A", _SMALL: "a", " .-": " "},
+    ),
 }
 
 _SHAPED: dict[tuple[str, str], str] = {
@@ -71,7 +83,8 @@ _SHAPED: dict[tuple[str, str], str] = {
 }
 
 _EPOCH = date(1970, 1, 1)
-# N10: the first and the last day of the calendar are sentinels in every format, so they never arrive. GPI writes two digits.
+# N10: the first and the last day of the calendar are sentinels in every format, so they never arrive. GPI writes two
+# digits.
 _DAYS: dict[System, tuple[date, date]] = {System.GPI: (date(1900, 1, 1), date(2049, 12, 31))}
 _ANY_DAY = (date(1, 1, 2), date(9999, 12, 30))
 
@@ -245,7 +258,7 @@ def _shaped(column: str, shape: str, kind: str | None = None) -> Rule:
             yield "shape", f"{shape} {text}", rows
 
     label = column if kind is None else f"{kind} {column}"
-    return Rule(f"{label} shaped", f"{label} is formed as {shape}", look)
+    return Rule(f"{label} shaped", f"{label}: {SHAPES[shape].words}", look)
 
 
 def _nested(table_name: str, parts: Sequence[str]) -> Rule:
@@ -266,14 +279,18 @@ def _counted(texts: pa.ChunkedArray) -> Iterator[tuple[str, int]]:
 
 
 def _masked(texts: pa.ChunkedArray, shape: _Shape) -> pa.ChunkedArray:
-    """Every byte replaced by its sign: a look-up over the column's bytes, since a regex over a million texts takes a second."""
+    """Every byte replaced by its sign: a look-up over the column's bytes, since a regex over a million texts takes a
+    second.
+    """
     signs = shape.table()
     chunks = []
     for chunk in texts.drop_null().cast(pa.string()).chunks:
         _, offsets, data = chunk.buffers()
         if data is not None:
             replaced = pa.py_buffer(signs[np.frombuffer(data, np.uint8)])
-            chunks.append(pa.Array.from_buffers(pa.string(), len(chunk), [None, offsets, replaced], offset=chunk.offset))
+            chunks.append(
+                pa.Array.from_buffers(pa.string(), len(chunk), [None, offsets, replaced], offset=chunk.offset)
+            )
     return pa.chunked_array(chunks, pa.string())
 
 
@@ -367,7 +384,9 @@ def _suite(system: System) -> Any:
 
 @cache
 def _great_expectations() -> Any:
-    """Great Expectations, in 1.3 s of CPU instead of 3.5: scipy and altair, which no rule here uses, come when asked for."""
+    """Great Expectations, in 1.3 s of CPU instead of 3.5: scipy and altair, which no rule here uses, come when asked
+    for.
+    """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     with _at_need("scipy", "scipy.stats", "altair"), _uncollected():
         import great_expectations

@@ -1,0 +1,1 @@
+"""The memory: what was asked and what was done. Counts, codes, digests and instants; never personal data."""

@@ -1,0 +1,1 @@
+"""The clock: what runs when, for whom, and what may be remembered of it. Nothing else imports Dagster."""

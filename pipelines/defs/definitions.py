@@ -1,0 +1,29 @@
+"""The one code location. Explicit: nothing is found by walking folders, nothing is live that is not named here.
+
+`dagster dev` and `dg dev` find this module by pyproject.toml. It loads without a home: which one is meant is asked of
+the environment (DEPOSITAIRE_HOME) when something runs.
+"""
+
+import dagster as dg
+
+import pipelines.defs.discretion  # noqa: F401 - what Dagster must not repeat, before anything else
+from pipelines.defs.clearing import JOB as CLEARING_JOB
+from pipelines.defs.door import Standing
+from pipelines.defs.retention import ERASURE_ASSETS, JOB as ERASURE_JOB
+from pipelines.defs.schedules import SCHEDULES
+from pipelines.defs.sensors import SENSORS
+from pipelines.defs.sync import JOB as SYNC_JOB, SYNC_ASSETS
+from pipelines.defs.tables import checks, exports, tables
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return dg.Definitions(
+        assets=[*exports(), *SYNC_ASSETS, *tables(), *ERASURE_ASSETS],
+        asset_checks=[checks()],
+        jobs=[SYNC_JOB, ERASURE_JOB, CLEARING_JOB],
+        schedules=SCHEDULES,
+        sensors=SENSORS,
+        resources={"door": Standing()},
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,39 @@
+"""What Dagster must not repeat. Importing this module is what makes it so, before anything of ours can fail.
+
+An exception may quote the record that it failed on, and Dagster writes the text of every exception, with its stack
+and its cause, into the run's events, the index and the log of the process (measured: two rows each). So:
+
+1. errors of user code are redacted: the event says that there was one and gives it an id;
+2. the original, which Dagster hands to a logger of its own, goes nowhere: what an operator needs (kind and place of the
+   error) is told by `Refusal` texts and reason codes, which are ours and hold no value;
+3. a failure that we raise ourselves is raised `from None`.
+"""
+
+import logging
+import os
+import warnings
+from pathlib import Path
+
+from dagster import BetaWarning
+
+os.environ["DAGSTER_REDACT_USER_CODE_ERRORS"] = "1"
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+
+_redacted = logging.getLogger("dagster.redacted_errors")
+_redacted.propagate = False
+_redacted.addHandler(logging.NullHandler())
+
+
+def place_of(error: BaseException) -> str:
+    """Kind of an error, and where in our code it arose; never its text."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    file = Path(trace.tb_frame.f_code.co_filename).name
+    return f"{type(error).__name__} at {file}:{trace.tb_lineno}"
+
+
+# Dagster's version is pinned exactly: what it still calls beta cannot change under us.
+warnings.filterwarnings("ignore", category=BetaWarning)

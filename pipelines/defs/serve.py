@@ -1,0 +1,73 @@
+"""`depositaire up`: Dagster's web page and daemon on one home, until they are told to stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Self
+
+from pipelines.defs.instance import open_instance, write_instance
+from pipelines.defs.interrupted import mend
+from schemas.home import Home
+
+_PATIENCE_SECONDS = 30.0
+
+
+def up(home: Home, port: int = 3000, host: str = "127.0.0.1", environment: Mapping[str, str] = os.environ) -> int:
+    """Serve until SIGINT or SIGTERM, then stop both and everything that they started. Returns an exit code.
+
+    The page shows counts and codes to whoever can reach it and asks for no password: bind it to this machine.
+    """
+    write_instance(home)
+    with open_instance(home) as instance:
+        mend(instance, home)
+    with _Asked() as asked:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "dagster", "dev", "-m", "pipelines.defs.definitions", "-h", host, "-p", str(port)],
+            env={**environment, **_told(home)},
+            cwd=home.dagster,
+            start_new_session=True,  # a signal from the keyboard reaches it once, from here
+        )
+        return asked.to_stop(child)
+
+
+class _Asked:
+    """Hears SIGINT and SIGTERM. Begun before the child is: a signal that its parent ignores is one that it ignores."""
+
+    def __enter__(self) -> Self:
+        self._heard = threading.Event()
+        self._before = {s: signal.signal(s, lambda *_: self._heard.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def to_stop(self, child: "subprocess.Popen[bytes]") -> int:
+        """Wait for the child, or for the wish to stop it; nothing that it started outlives it."""
+        while child.poll() is None and not self._heard.wait(0.5):
+            pass
+        if child.poll() is not None:
+            return child.returncode
+        child.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_PATIENCE_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        return 0
+
+
+def _told(home: Home) -> dict[str, str]:
+    """Absolute paths: each process of Dagster looks from where it was started."""
+    return {
+        "DAGSTER_HOME": str(home.dagster),
+        "DEPOSITAIRE_HOME": str(home.root),
+        "DEPOSITAIRE_KEYS": str(home.keys),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+        "DAGSTER_REDACT_USER_CODE_ERRORS": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        "PYTHONWARNINGS": "ignore",  # `dagster dev` recommends another command at each start
+    }

@@ -1,0 +1,213 @@
+"""`sync/<system>`: the deliveries of many agencies, settled in one run; green or red one agency at a time.
+
+What an agency's colour says, on the page of an asset:
+    green   in its last run everything that waited was accepted, or had been before
+    red     in its last run something was refused; the event beside it gives the reason codes
+    grey    nothing ever came
+
+Only counts and codes leave this module: no frame, no file name, no message of an exception.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from pipelines import sync
+from pipelines.defs.door import Syncing, awaited, contracts
+from pipelines.defs.instance import held_open
+from pipelines.defs.keys import INVARIANTS, SYNC_JOB, export_key, sync_key, table_key
+from pipelines.defs.partitions import AGENCIES, AGENCIES_TAG, SLICE, SLICE_TAG, Slice, enlist, named_in
+from pipelines.defs.telling import green, red, told_plainly
+from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
+from schemas.records import RECORDS
+from schemas.report import Report
+
+# What waiting may mend: a source that did not answer. Everything else would be refused again.
+MENDABLE = frozenset({"source.unreachable"})
+_RETRY = dg.RetryPolicy(max_retries=2, delay=120)
+
+
+def _sync_asset(system: System) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=sync_key(system),
+        deps=[export_key(system)],
+        partitions_def=AGENCIES,
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=SLICE),
+        output_required=False,
+        group_name="sync",
+        kinds={"python"},
+        tags={"gdpr/scope": "processor", "system": str(system)},
+        pool=f"sync_{system}",
+        retry_policy=_RETRY,
+        description=f"Deliveries of {system}: read, gated, checked, kept. Partition: the agency.",
+    )
+    def settle(context: dg.AssetExecutionContext, door: dg.ResourceParam[Syncing]) -> Iterator[dg.Output[None]]:
+        with told_plainly(door):
+            asked = _asked(context)
+            every = contracts(door.home())
+            enlist(context.instance, (a for a, c in every.items() if not c.erased))
+            living = frozenset(a for a, c in every.items() if not c.erased)
+            with door.at_work(context.run.run_id), held_open(context.instance, context.run.run_id):
+                desk = _Desk(context, door, living, asked.explicit)
+                for night in door.nights(system):
+                    agencies = awaited(night, system, [a for a in every if a in asked.agencies])
+                    for start in range(0, len(agencies), SLICE):
+                        sync.settle(night, system, agencies[start : start + SLICE], desk, context.run.run_id)
+                desk.close()
+        yield from ()
+
+    return settle
+
+
+@dg.asset(
+    key=sync_key(System.PORTAL),
+    deps=[export_key(System.PORTAL)],
+    output_required=False,
+    group_name="sync",
+    kinds={"python"},
+    tags={"gdpr/scope": "controller", "system": "portal"},
+    pool="sync_portal",
+    description="The portal's own accounts and attachments: no agency, no instruction (portal.md).",
+)
+def sync_portal(context: dg.AssetExecutionContext, door: dg.ResourceParam[Syncing]) -> Iterator[dg.Output[None]]:
+    with told_plainly(door), door.at_work(context.run.run_id):
+        desk = _Desk(context, door, frozenset(), frozenset())
+        for night in door.nights(System.PORTAL):
+            sync.settle_portal(night, desk, context.run.run_id)
+        desk.close()
+    yield from ()
+
+
+SYNC_ASSETS: list[dg.AssetsDefinition] = [*(_sync_asset(s) for s in AGENCY_SYSTEMS), sync_portal]
+
+JOB = dg.define_asset_job(
+    SYNC_JOB,
+    selection=dg.AssetSelection.assets(*(sync_key(s) for s in System)).without_checks(),
+    executor_def=dg.in_process_executor,
+    description="Everything that waits, of one slice of the agencies.",
+)
+
+
+# -- for whom ----------------------------------------------------------------------------------------------------------
+
+
+class _Everyone:
+    """All agencies: a run that names none."""
+
+    def __contains__(self, agency: object) -> bool:
+        return True
+
+
+class _Asked:
+    """The agencies that a run is about. `explicit`: chosen one by one on the web page, so each is owed an answer."""
+
+    def __init__(self, agencies: "frozenset[str] | Slice | _Everyone", explicit: frozenset[str] = frozenset()) -> None:
+        self.agencies = agencies
+        self.explicit = explicit
+
+
+def _asked(context: dg.AssetExecutionContext) -> _Asked:
+    tags = context.run.tags
+    if context.has_partition_key or context.has_partition_key_range:
+        chosen = frozenset(context.partition_keys)
+        if not chosen:
+            # A range whose ends changed places is empty, and Dagster would call the run a success.
+            raise dg.Failure(
+                "the range holds no agency: its ends changed places since it was chosen", allow_retries=False
+            )
+        return _Asked(chosen, chosen)
+    if AGENCIES_TAG in tags:
+        return _Asked(frozenset(named_in(tags[AGENCIES_TAG])))
+    if SLICE_TAG in tags:
+        return _Asked(Slice.parse(tags[SLICE_TAG]))
+    return _Asked(_Everyone())
+
+
+# -- what is told ------------------------------------------------------------------------------------------------------
+
+
+class _Desk:
+    """Hears of each delivery as it is settled, and tells Dagster and the door."""
+
+    def __init__(
+        self, context: dg.AssetExecutionContext, door: Syncing, living: frozenset[str], explicit: frozenset[str]
+    ) -> None:
+        self._context = context
+        self._door = door
+        self._living = living
+        self._heard_of: set[str] = set(explicit & living)
+        self._green: set[str] = set()
+        self._refused: dict[str, Counter[str]] = {}
+        self._checked: dict[str, tuple[int, Counter[str]]] = {}
+
+    def settled(self, report: Report) -> None:
+        self._door.heard(report)
+        agency = report.agency or ""
+        self._heard_of.add(agency)
+        if report.outcome == "refused":
+            self._refused.setdefault(agency, Counter())[str(report.reason)] += 1
+        elif report.outcome == "accepted":
+            self._accepted(agency, _counts(report))
+
+    def checked(
+        self,
+        table: str,
+        evaluated: int,
+        broken: Mapping[str, int],
+        agencies: Sequence[AgencyCode],  # noqa: ARG002
+    ) -> None:
+        table = next(iter(RECORDS[table].serves), table)  # what a memory shows is told of the table that needs it
+        rows, rules = self._checked.get(table, (0, Counter()))
+        self._checked[table] = (rows + evaluated, rules + Counter(broken))
+
+    def close(self) -> None:
+        """The checks; green for whom nothing was new, red for whom something was refused; then fail if any was."""
+        for table, (rows, broken) in self._checked.items():
+            self._check(table, rows, broken)
+        for agency in sorted(self._heard_of - self._green - self._refused.keys()):
+            self._accepted(agency, {"read": 0})
+        for agency, reasons in sorted(self._refused.items()):
+            if self._may_name(agency):
+                red(self._context, agency or None, {"refused": dict(sorted(reasons.items()))})
+        if self._refused:
+            codes = sum(self._refused.values(), Counter())
+            raise dg.Failure(
+                f"{len(self._refused)} of {len(self._heard_of)} were refused something",
+                metadata={"refused": dict(sorted(codes.items()))},
+                allow_retries=self._door.retries and codes.keys() <= MENDABLE,
+            )
+
+    def _accepted(self, agency: str, counts: Mapping[str, int | str]) -> None:
+        self._green.add(agency)
+        if self._may_name(agency):
+            green(self._context, agency or None, counts)
+
+    def _may_name(self, agency: str) -> bool:
+        """Whether Dagster may hear of this agency: an erased one is never named again. The portal has none."""
+        return not agency or agency in self._living
+
+    def _check(self, table: str, rows: int, broken: Counter[str]) -> None:
+        self._context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=table_key(table),
+                check_name=INVARIANTS,
+                passed=not broken,
+                severity=dg.AssetCheckSeverity.ERROR,
+                metadata={
+                    "system": self._context.asset_key.path[-1],
+                    "rows": rows,
+                    "broken": dict(sorted(broken.items())),
+                },
+            )
+        )
+
+
+def _counts(report: Report) -> dict[str, int | str]:
+    """Lines of a delivery by what became of them; what was stored is the row count that the page plots."""
+    lines = {n: sum(getattr(c, n) for c in report.tables.values()) for n in _OUTCOMES}
+    told: dict[str, int | str] = {"dagster/row_count": lines["stored"], **lines, "ended": sum(report.ended.values())}
+    return told | ({"day": report.day.isoformat()} if report.day else {})
+
+
+_OUTCOMES = ("read", "stored", "unchanged", "quarantined", "ignored", "withheld")
