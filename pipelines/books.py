@@ -29,6 +29,7 @@ class Books:
         self._house = house
 
     def contracts(self) -> dict[AgencyCode, Contract]:
+        self._house.db.rollback()  # a new look: the last one may be of before an erasure
         return {a.contract.agency: a.contract for a in register.everyone(self._house.db)}
 
     def siret(self, agency: AgencyCode) -> str | None:

@@ -118,14 +118,18 @@ def outlook(broom: Broom, at: datetime, agencies: Collection[AgencyCode] | None 
 
 
 def run(broom: Broom, at: datetime, agencies: Collection[AgencyCode] | None = None, told: Told | None = None) -> Swept:
-    """Erase everything that is due at `at`, and what has come for agencies erased before."""
+    """Erase everything that is due at `at`, and what has come for agencies erased before.
+
+    `agencies`: these only; a person who names an agency confirms it against the brake. `told` hears of each step.
+    """
     with House.open(broom.home) as house:
         note_ends(house, at)
         found = _outlook(broom, house, at, agencies)
         erasures: list[Erasure] = []
         for start in range(0, len(found.plans), GROUP):
             erasures += _erase_group(broom, house, found.plans[start : start + GROUP], at, told)
-        _portal_looked_through(broom, house)
+        if agencies is None and all(e.certificate is not None for e in erasures):
+            _portal_looked_through(broom, house)
         return Swept(tuple(erasures), found.held)
 
 

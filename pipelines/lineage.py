@@ -2,7 +2,7 @@
 
 The links are data, one file a contract version (`connectors/layouts/lineage-<system>-<version>.toml`), written from the
 contracts: a section a source table and canonical table, a line a canonical column. `"*"` stands for every table that the
-system fills. `source_system` has no link: it is the name of the system itself.
+source table fills, `"**"` for every table that the system fills. `source_system` has no link: it names the system itself.
 """
 
 import tomllib
@@ -16,7 +16,7 @@ from schemas.errors import Malformed
 from schemas.ids import System
 from schemas.records import CANONICAL, RECORDS, exported_fields
 
-EVERY_TABLE = "*"
+OF_SECTION, OF_SYSTEM = "*", "**"
 NO_SOURCE = frozenset({"source_system"})
 
 
@@ -56,26 +56,31 @@ def edges() -> tuple[Edge, ...]:
     )
 
 
-def edges_of(system: System, table: str, source: str | None = None) -> dict[str, tuple[Edge, ...]]:
-    """The links of one table by column. `source`: those of this source table, and of others only where it fills nothing."""
+def edges_of(system: System, table: str, source: str) -> dict[str, tuple[Edge, ...]]:
+    """The links, by column, of a row that a line of `source` owns.
+
+    Other source tables count where they complete such a row (an end, a right, a building's syndicate). Those that have keys
+    of their own for this table own other rows.
+    """
+    of_table = [e for e in edges() if (e.system, e.table) == (system, table)]
+    owners = {e.source_table for e in of_table if e.column == "source_key"} - {source}
     found: dict[str, tuple[Edge, ...]] = {}
-    for e in edges():
-        if (e.system, e.table) == (system, table):
+    for e in of_table:
+        if e.source_table not in owners:
             found[e.column] = (*found.get(e.column, ()), e)
-    if source is None:
-        return found
-    own = {column: tuple(e for e in links if e.source_table == source) for column, links in found.items()}
-    return {column: own[column] or links for column, links in found.items()}
+    return found
 
 
 def _parsed(name: str, text: str) -> Iterator[Edge]:
     said = tomllib.loads(text)
     system = System(said.pop("system"))
     said.pop("version")
-    filled = {table for targets in said.values() for table in targets if table != EVERY_TABLE}
+    own = {source: [table for table in targets if table not in (OF_SECTION, OF_SYSTEM)] for source, targets in said.items()}
+    every = {OF_SYSTEM: sorted({table for tables in own.values() for table in tables})}
     for source, targets in said.items():
+        meant = every | {OF_SECTION: own[source]}
         for table, columns in targets.items():
-            for each in sorted(filled) if table == EVERY_TABLE else (table,):
+            for each in meant.get(table, [table]):
                 yield from _links(name, system, source, each, columns)
 
 

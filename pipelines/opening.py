@@ -244,3 +244,9 @@ def _state(
     if withdrawn is not None and withdrawn <= at:
         return "withdrawn"
     return "not_yet" if at < e.valid_from else "expired"
+
+
+def check(home: Home, passphrase: str | None = None) -> None:
+    """Raises Say unless this is a home whose root key opens."""
+    House.open(home).db.close()
+    open_root(home, passphrase)

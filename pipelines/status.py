@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+from sqlalchemy import func, select
+
 from pipelines.books import Books
 from schemas.errors import Malformed
 from schemas.home import Home
@@ -14,7 +16,7 @@ from schemas.mandate import Mandate
 from schemas.window import closes_at, paris_day, state
 from store import register
 from store.agency import Shelf
-from store.house import House
+from store.house import JOURNAL, House
 from store.keys import Keyring, open_root
 from store.register import Agency
 
@@ -89,7 +91,7 @@ def of_house(home: Home, at: datetime, only: str | None = None, passphrase: str 
             everyone = tuple(a for a in everyone if a.code == agency_code(only))
             if not everyone:
                 raise Malformed(f"agency {agency_code(only)} is not in the register", "Check the code.")
-        last = {(r.agency, r.system): r for r in house.last_by_flow()}
+        last = _last(house)
         sourced = frozenset(house.with_source(System.SPILASUITE))
         books = Books(house)
         found = [_standing(a, last, sourced, books.mandate(a.code, at), at) for a in everyone]
@@ -99,8 +101,14 @@ def of_house(home: Home, at: datetime, only: str | None = None, passphrase: str 
 def of_portal(home: Home) -> Flow:
     """The portal's own accounts."""
     with House.open(home) as house:
-        newest = house.journal(system=System.PORTAL, limit=1)
-    return _flow(System.PORTAL, newest[0] if newest else None)
+        return _flow(System.PORTAL, _last(house).get((None, System.PORTAL)))
+
+
+def _last(house: House) -> dict[tuple[Any, Any], Any]:
+    """The newest entry of each flow. What was received before says nothing new: replays do not count."""
+    t = JOURNAL
+    newest = select(func.max(t.c.id)).where(t.c.outcome != "replayed").group_by(t.c.agency, t.c.system)
+    return {(r.agency, r.system): r for r in house.db.execute(select(t).where(t.c.id.in_(newest)))}
 
 
 def _contract(a: Agency, at: datetime) -> Standing:

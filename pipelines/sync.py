@@ -8,7 +8,7 @@ memory grows neither with the number of agencies nor with the size of the night.
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Protocol
 import pandas as pd
 
 from connectors.base import Connector, Delivery, Known, Opened, Recalled, find
+from ledger.entry import UNNAMED
 from pipelines import quality
 from pipelines.books import Books
 from pipelines.locks import sole
@@ -192,6 +193,11 @@ class _Room:
     def books(self) -> Books:
         return Books(self.house)
 
+    def note(self, report: Report) -> None:
+        """Into the journal; a name that breaks the contract may be a person's and is not kept."""
+        kept = replace(report, delivery=UNNAMED) if report.reason == "delivery.name" else report
+        self.house.journal_add([kept], self.night.at, self.run)
+
 
 @dataclass(slots=True)
 class _Ready:
@@ -205,12 +211,14 @@ class _Ready:
 def _settle_batch(room: _Room, deliveries: Sequence[Delivery], desk: Desk) -> Iterator[Report]:
     with ExitStack() as stack:
         ready: list[_Ready] = []
-        contracts = room.books.contracts()
         for delivery in deliveries:
             stack.enter_context(sole(room.night.home, delivery.agency))
+        # Under the locks: an erasure that ran meanwhile has changed what the register says.
+        contracts = room.books.contracts()
+        for delivery in deliveries:
             settled = _before_opening(room, delivery, contracts, stack)
             if isinstance(settled, Report):
-                room.house.journal_add([settled], room.night.at, room.run)
+                room.note(settled)
                 yield settled
             else:
                 ready.append(settled)
@@ -227,7 +235,7 @@ def _settle_ready(room: _Room, ready: list[_Ready], desk: Desk) -> Iterator[Repo
         for d in sorted(broken):
             arrived = ready[d].opened.arrived
             report = Report(arrived.agency, arrived.system, arrived.name, arrived.day, "refused", "quality.invariant")
-            room.house.journal_add([report], room.night.at, room.run)
+            room.note(report)
             yield report
         ready = [r for d, r in enumerate(ready) if d not in broken]
 
@@ -283,7 +291,7 @@ def _keep(room: _Room, ready: list[_Ready], admitted: Admitted) -> Iterator[Repo
     for d, report in keep(admitted, [r.shelf for r in ready], errand):
         shelf = ready[d].shelf
         room.books.receipts(shelf, room.night.at)
-        room.house.journal_add([report], room.night.at, room.run)
+        room.note(report)
         yield report
 
 

@@ -278,4 +278,8 @@ def drop(home: Home, agency: AgencyCode | None) -> bool:
             os.truncate(each, 0)
             each.unlink()
             gone = True
+    if gone:
+        handle = os.open(path.parent, os.O_RDONLY)  # the removal itself must survive a power cut
+        os.fsync(handle)
+        os.close(handle)
     return gone

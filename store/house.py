@@ -1,9 +1,8 @@
 """What the installation knows besides the shelves: the register of agencies, the journal of deliveries, sealed
 sources, inboxes.
 
-One SQLite file, HOME/house.sqlite. It holds codes, names of deliveries, counts and reasons; the only personal data is
-the register's contact address of an agency's data-protection officer, and connection strings are sealed with the
-agency's key.
+One SQLite file, HOME/house.sqlite. It holds codes, names of deliveries, counts and reasons; connection strings are
+sealed with the agency's key.
 """
 
 import json
