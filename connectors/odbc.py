@@ -36,6 +36,9 @@ ALLOWED = {
     )
 }  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Where drivers are installed.
+LIBRARIES = (Path("/usr/lib"), Path("/usr/local/lib"), Path("/opt"))
+
 # What every driver takes as it stands. psqlODBC would decode `%` and `+` outside braces.
 _PLAIN = re.compile(r"[\w./:\\-]+(?: +[\w./:\\-]+)*")
 # `{…}` with `}}` for `}`, or anything without a semicolon or a brace; then the end of the part.
@@ -96,6 +99,12 @@ def _parts(raw: str) -> Iterator[tuple[str, str]]:
         at = part.end()
 
 
+def _installed(driver: str) -> bool:
+    """A driver given as a file is code that will run here: only what the administrator installed is loaded."""
+    path = Path(driver).resolve()
+    return path.is_file() and path.suffix == ".so" and any(path.is_relative_to(folder) for folder in LIBRARIES)
+
+
 def parse(raw: str) -> ConnectionString:
     """The connection string, checked (Malformed names a key or a position, never a value)."""
     if _CONTROL.search(raw):
@@ -112,8 +121,11 @@ def parse(raw: str) -> ConnectionString:
         found[key] = value
     if bool(found.get("Driver")) == bool(found.get("DSN")):
         raise Malformed("connection string: either Driver or DSN is needed")
-    if "/" in found.get("Driver", "") or "\\" in found.get("Driver", ""):
-        raise Malformed("connection string: Driver is a name, not a file", "Register the driver in odbcinst.ini")
+    if ("/" in found.get("Driver", "") or "\\" in found.get("Driver", "")) and not _installed(found["Driver"]):
+        raise Malformed(
+            "connection string: Driver is no library of the system",
+            "Name a driver of odbcinst.ini, or a library in a folder where only the administrator installs",
+        )
     return ConnectionString(tuple(found.items()))
 
 
@@ -267,7 +279,8 @@ def _snapshot(raw: pyodbc.Connection) -> Connection:
             raw.add_output_converter(kind, bytes.decode)  # never asked about NULL
     for statement in engine.begin:
         raw.execute(statement).close()
-    raw.autocommit = not engine.implicit
+    if engine.implicit:
+        raw.autocommit = False
     if engine.first:
         raw.execute(engine.first).close()
     return Connection(engine, raw)

@@ -45,7 +45,7 @@ def _hear_all(layout: Layout, opened: Sequence[Tables]) -> dict[str, Lines]:
         if name == ENDS:
             # `cle` already is a key, escaped; what is written here is written plainly.
             hear(lines, escaped=False, also=ends.check_reasons)
-            lines.ignored |= ends.void(lines, heard) & truth(pc.is_null(lines.reason))
+            lines.ignored |= ends.void(lines, heard)
         else:
             hear(lines)
         heard[name] = lines
