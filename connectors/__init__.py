@@ -1,1 +1,4 @@
-"""The ears: a delivery in, typed frames and a quarantine out, no opinion. Each system has one file and one layout folder."""
+"""The ears: a delivery in, typed frames and a quarantine out, no opinion.
+
+Each system has one package and its layouts.
+"""

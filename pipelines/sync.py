@@ -195,7 +195,8 @@ class _Room:
 
     def note(self, report: Report) -> None:
         """Into the journal; a name that breaks the contract may be a person's and is not kept."""
-        kept = replace(report, delivery=UNNAMED) if report.reason == "delivery.name" else report
+        told = Delivery(report.agency, self.connector.system, report.delivery, self.night.at)
+        kept = report if self.connector.named(told) else replace(report, delivery=UNNAMED)
         self.house.journal_add([kept], self.night.at, self.run)
 
 

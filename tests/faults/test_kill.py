@@ -1,4 +1,5 @@
-"""kill -9 at any instant of a night: every delivery is in or out, none twice, none lost; the same command completes it."""
+"""kill -9 at any instant of a night: every delivery is in or out, none twice, none lost; the same command completes
+it."""
 
 import multiprocessing
 import os

@@ -117,3 +117,19 @@ def test_one_odd_delivery_gives_what_is_expected(case: str, after_three_days: Pa
         assert differences(got, folder / "truth", entry["system"]) == []
     else:
         assert got == before, "a delivery that was not accepted changed something"
+
+
+def test_a_file_whose_name_is_none_of_a_contract_is_refused_and_its_name_is_not_kept(
+    installation: Installation,
+) -> None:
+    installation.load_register(SAMPLES / "agencies" / "AGENCES_20260105.csv")
+    folder = installation.inbox / "A0002" / "sdgi"
+    folder.mkdir(parents=True)
+    (folder / "BELLERIVE Zoe.zip").write_bytes(b"?")
+    [without] = installation.sync(noon("2026-01-05"), portal=False)
+    installation.instruct("A0002")
+    [with_one] = installation.sync(noon("2026-01-05"), portal=False)
+    assert (without["reason"], with_one["reason"]) == ("agency.no_instruction", "delivery.name")
+    kept = b"".join(p.read_bytes() for p in installation.home.root.rglob("*") if p.is_file())
+    assert b"BELLERIVE" not in kept
+    assert b"agency.no_instruction" in kept, "the search must be able to find what the journal says"
