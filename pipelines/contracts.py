@@ -12,7 +12,7 @@ from store.register import HEADER
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """One version. `accepts`: the versions that a delivery may declare; `kinds`: files, records, elements or views it holds."""
+    """One version. `accepts`: the versions that a delivery may declare; `kinds`: files, records, elements or views."""
 
     system: str
     version: str
@@ -42,7 +42,7 @@ def known() -> list[Contract]:
 
 
 def _contract(system: System, version: str, file: str, said: dict[str, Any]) -> Contract:
-    holds, accepts = _HOLDS[system](said), _ACCEPTS.get(system, version).format(major=version.split(".")[0])
+    holds, accepts = _HOLDS[system](said), _ACCEPTS.get(system, version).format(major=version.partition(".")[0])
     return Contract(str(system), version, f"{system}-{version}", file, accepts, len(holds), sum(map(len, holds)))
 
 

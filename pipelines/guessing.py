@@ -1,4 +1,4 @@
-"""What a file of unknown origin seems to be, and what it says of itself. Nothing of it is believed, nothing of it is shown."""
+"""What a file of unknown origin seems to be, and what it says of itself. Nothing of it is believed or shown."""
 
 import gzip
 import re
@@ -35,7 +35,7 @@ _NOBODY = "A0000"
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What a file seems to be. `name`: its own where that fits, else one made up for it; `agency`: the code in that name."""
+    """What a file seems to be. `name`: its own where that fits, else one made up; `agency`: the code in that name."""
 
     system: System | str
     name: str
@@ -81,7 +81,7 @@ def _end_of(path: Path) -> bytes:
         return file.read()
 
 
-# -- what a file says of itself: agency, a name that would fit it, and what its proof compares with ---------------------
+# -- what a file says of itself: agency, a name that would fit it, and what its proof compares with ------------------
 
 Said = tuple[str | None, str, Known]
 
@@ -136,7 +136,7 @@ def _spilasuite(path: Path) -> Said:
     return code, path.name, Known()
 
 
-def _portal(path: Path) -> Said:
+def _portal(_: Path) -> Said:
     return None, "PORTAIL_COMPTES_20260101.csv", Known()
 
 

@@ -1,8 +1,8 @@
 """Which contract a file fits, and where it departs from it. Names of the contract, places and counts; never a value.
 
-The file is proved and read as it would be in a sync, by itself: neither the chain of deliveries, nor the register, nor what
-is held is looked at. A column that no contract knows is told by its position: where a header is missing, its place is taken
-by somebody's data.
+The file is proved and read as it would be in a sync, by itself: neither the chain of deliveries, nor the register, nor
+what is held is looked at. A column that no contract knows is told by its position: where a header is missing, its place
+is taken by somebody's data.
 """
 
 from collections import Counter
@@ -158,8 +158,12 @@ def _register(path: Path) -> Inspection:
 
 
 _ENCODINGS = {
-    System.SDGI: "cp1252", System.GPI: "CP850", System.LOGIN: "UTF-8, windows-1252", System.PORTAL: "UTF-8", System.SPILASUITE: "Unicode",
-}  # fmt: skip
+    System.SDGI: "cp1252",
+    System.GPI: "CP850",
+    System.LOGIN: "UTF-8, windows-1252",
+    System.PORTAL: "UTF-8",
+    System.SPILASUITE: "Unicode",
+}
 
 
 def _newest(system: System) -> str:
@@ -189,7 +193,9 @@ def _sdgi_columns(path: Path) -> Iterator[Departure]:
         return
     layout = sdgi_layout.layout_for(said.version) or newest
     for name, described in layout.files.items():
-        found = records.split(members[name], layout.encoding) if not records.misencoded(members[name]) else ()
+        if records.misencoded(members[name]):
+            continue
+        found = records.split(members[name], layout.encoding)
         if len(found):
             yield from _drift(name, [described.named(f) for f in found.fields(0)], described.names)
 

@@ -22,11 +22,13 @@ from store.house import House
 from store.keys import Keyring, open_root, signer
 
 
-def export(home: Home, agency: AgencyCode | None, to: Path, passphrase: str | None = None) -> tuple[bool, dict[str, int]]:
+def export(
+    home: Home, agency: AgencyCode | None, to: Path, passphrase: str | None = None
+) -> tuple[bool, dict[str, int]]:
     """Write the return pack of an agency (None: the portal's own accounts): one file a table (art. 28(3)(g), R24).
 
-    Whether the register knows the agency, and rows by table. Of an agency that holds nothing, or was erased, every table is
-    empty: that is its whole data.
+    Whether the register knows the agency, and rows by table. Of an agency that holds nothing, or was erased, every
+    table is empty: that is its whole data.
     """
     with House.open(home) as house:
         registered = agency is None or register.get(house.db, agency) is not None
@@ -64,7 +66,7 @@ class Checked:
 
 
 def verify(file: Path, home: Home | None, passphrase: str | None = None) -> Checked:
-    """Raises NotVerified saying what does not hold. With a home: its key must have signed, its ledger must name the file."""
+    """Raises NotVerified saying what does not hold. With a home: its key must have signed, its ledger name the file."""
     try:
         raw = file.read_bytes()
     except OSError:

@@ -1,8 +1,8 @@
 """Which columns of the exports fill which columns of the model, and by which rule (R43).
 
 The links are data, one file a contract version (`connectors/layouts/lineage-<system>-<version>.toml`), written from the
-contracts: a section a source table and canonical table, a line a canonical column. `"*"` stands for every table that the
-source table fills, `"**"` for every table that the system fills. `source_system` has no link: it names the system itself.
+contracts: a section a source table and canonical table, a line a canonical column. `"*"` stands for every table that
+the source table fills, `"**"` for every table that the system fills. `source_system` has no link: it names the system.
 """
 
 import tomllib
@@ -59,8 +59,8 @@ def edges() -> tuple[Edge, ...]:
 def edges_of(system: System, table: str, source: str) -> dict[str, tuple[Edge, ...]]:
     """The links, by column, of a row that a line of `source` owns.
 
-    Other source tables count where they complete such a row (an end, a right, a building's syndicate). Those that have keys
-    of their own for this table own other rows.
+    Other source tables count where they complete such a row (an end, a right, a building's syndicate). Those that have
+    keys of their own for this table own other rows.
     """
     of_table = [e for e in edges() if (e.system, e.table) == (system, table)]
     owners = {e.source_table for e in of_table if e.column == "source_key"} - {source}
@@ -75,7 +75,9 @@ def _parsed(name: str, text: str) -> Iterator[Edge]:
     said = tomllib.loads(text)
     system = System(said.pop("system"))
     said.pop("version")
-    own = {source: [table for table in targets if table not in (OF_SECTION, OF_SYSTEM)] for source, targets in said.items()}
+    own = {
+        source: [table for table in targets if table not in (OF_SECTION, OF_SYSTEM)] for source, targets in said.items()
+    }
     every = {OF_SYSTEM: sorted({table for tables in own.values() for table in tables})}
     for source, targets in said.items():
         meant = every | {OF_SECTION: own[source]}

@@ -1,4 +1,4 @@
-"""Before the first night: a home, the register of agencies, sealed sources, instructions. What is said twice is done once."""
+"""Before the first night: a home, the register of agencies, sealed sources, instructions. Said twice is done once."""
 
 import csv
 import io
@@ -67,7 +67,7 @@ def load_register(home: Home, path: Path, at: datetime, passphrase: str | None =
 
 
 def known(home: Home, codes: Collection[str]) -> list[AgencyCode]:
-    """These agencies, each in the register and not erased. Raises Malformed for one that is not, before anything is done."""
+    """These agencies, each in the register and not erased. Raises for one that is not, before anything is done."""
     with House.open(home) as house:
         everyone = {a.code: a for a in register.everyone(house.db)}
     found = []
@@ -186,6 +186,12 @@ def _seal(home: Home, sources: Sequence[Source], passphrase: str | None) -> None
                 house.set_source(source.agency, source.system, source.text, keyring)
 
 
+def sourced(home: Home) -> list[AgencyCode]:
+    """The agencies that have a source set."""
+    with House.open(home) as house:
+        return house.with_source(System.SPILASUITE)
+
+
 # -- instructions ------------------------------------------------------------------------------------------------------
 
 
@@ -231,12 +237,12 @@ def instructions(home: Home, agency: str, at: datetime) -> list[Given]:
     withdrawn = {e.instruction: e.effective_at for e in history.entries if isinstance(e, Withdrawal)}
     ended = [e.carried_out_at for e in history.entries if isinstance(e, Erased) and not e.late_files]
     last_end = max((instant for instant in ended if instant <= at), default=None)
-    return [Given(e, _state(e, valid, withdrawn.get(e.id), last_end, at), withdrawn.get(e.id)) for e in history.instructions]
+    return [
+        Given(e, _state(e, valid, withdrawn.get(e.id), last_end, at), withdrawn.get(e.id)) for e in history.instructions
+    ]
 
 
-def _state(
-    e: Instruction, valid: set[str], withdrawn: datetime | None, ended: datetime | None, at: datetime
-) -> str:
+def _state(e: Instruction, valid: set[str], withdrawn: datetime | None, ended: datetime | None, at: datetime) -> str:
     if e.id in valid:
         return "in_force"
     if ended is not None and e.recorded_at <= ended:

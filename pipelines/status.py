@@ -1,4 +1,4 @@
-"""Where each agency stands: its contract, its instruction, what came last and what was put aside. Counts and codes only."""
+"""Where each agency stands: its contract, its instruction, what came last, what is put aside. Counts and codes only."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -38,15 +38,16 @@ class Flow:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "system": str(self.system), "delivery": self.delivery, "day": self.day, "at": self.at, "outcome": self.outcome,
-            "reason": self.reason, "where": self.where, "counts": dict(self.counts) if self.counts else None,
+            "system": str(self.system), "delivery": self.delivery, "day": self.day, "at": self.at,
+            "outcome": self.outcome, "reason": self.reason, "where": self.where,
+            "counts": dict(self.counts) if self.counts else None,
             "instructed": self.instructed, "source_set": self.source_set,
         }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One agency at an instant. `days_left`: to the first day on which nothing of it may remain; None: no end is set."""
+    """One agency at an instant. `days_left`: to the first day on which nothing of it may remain; None: no end set."""
 
     agency: AgencyCode
     name: str | None
@@ -118,7 +119,9 @@ def _contract(a: Agency, at: datetime) -> Standing:
     start = c.start if c.start != date.min else None
     scope = str(c.restriction_scope) if c.restriction_scope else None
     erased_on = paris_day(a.erased_on) if a.erased_on else None
-    return Standing(a.code, a.legal_name, start, c.end, str(state(c, at)), left, c.restriction, scope, systems, erased_on)
+    return Standing(
+        a.code, a.legal_name, start, c.end, str(state(c, at)), left, c.restriction, scope, systems, erased_on
+    )
 
 
 def _standing(
@@ -145,9 +148,7 @@ def _flow(system: System, row: Any, instructed: bool | None = None, source_set: 
     report = json.loads(row.report)
     counts = _sum(list(report["tables"].values())) if row.outcome == "accepted" else None
     where = report.get("where")
-    return Flow(
-        system, row.delivery, row.day, row.at, row.outcome, row.reason, where, counts, instructed, source_set
-    )
+    return Flow(system, row.delivery, row.day, row.at, row.outcome, row.reason, where, counts, instructed, source_set)
 
 
 def _sum(tables: Sequence[Mapping[str, int]]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Where one row came from, column by column; and which lines were put aside. Places and rules; a value only when asked for."""
+"""Where one row came from, column by column; which lines were put aside. Places and rules; a value only when asked."""
 
 import json
 from collections.abc import Iterator
@@ -107,11 +107,13 @@ def trace(
     home: Home, agency: str, table: str, key: str, *, column: str | None = None, system: str | None = None,
     value: bool = False, passphrase: str | None = None,
 ) -> Trace:  # fmt: skip
-    """The lineage of one row. Raises Malformed when there is no such table, column or row, or when it is not clear which."""
+    """The lineage of one row. Raises Malformed when there is no such table, column or row, or it is not clear which."""
     record = _record(table)
     fields = [f for f in exported_fields(record) if column in (None, f.name)]
     if not fields:
-        raise Malformed(f"{table} has no such column", f"Columns: {', '.join(f.name for f in exported_fields(record))}.")
+        raise Malformed(
+            f"{table} has no such column", f"Columns: {', '.join(f.name for f in exported_fields(record))}."
+        )
     with _shelf(home, registered(home, agency), passphrase) as shelf:
         row = _row(shelf, table, key, system)
         values = _values(shelf, record, row) if value else None
@@ -176,7 +178,9 @@ def _row(shelf: Shelf, table: str, key: str, system: str | None) -> Any:
     if not found:
         raise Malformed(f"no row of {table} has this key", "Keys are written as in the export; check table and system.")
     if len(found) > 1:
-        raise Malformed("several systems have a row of this key", f"Give --system: {', '.join(r.system for r in found)}.")
+        raise Malformed(
+            "several systems have a row of this key", f"Give --system: {', '.join(r.system for r in found)}."
+        )
     return found[0]
 
 

@@ -1,8 +1,11 @@
 """The home's own Dagster instance: everything embedded, in files under HOME/dagster, and no path written into it."""
 
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.errors import Malformed
@@ -48,6 +51,9 @@ code_servers:
   local_startup_timeout: 180
 """
 
+_STORAGE = ("history", "schedules")
+_HALF_MADE = "half-made-"
+
 
 def write_instance(home: Home) -> None:
     """Make HOME/dagster with its settings. Settings that are there already are an operator's and stay."""
@@ -63,8 +69,30 @@ def open_instance(home: Home) -> "Iterator[DagsterInstance]":
 
     if not (home.dagster / "dagster.yaml").exists():
         raise Malformed("this home has no HOME/dagster", "Run `depositaire init` on it: what is there stays as it is.")
+    _furnish(home)
     with DagsterInstance.from_config(str(home.dagster)) as instance:
         yield instance
+
+
+def _furnish(home: Home) -> None:
+    """Make the databases that are not there yet: beside their place, then moved into it whole.
+
+    Dagster makes them at their place, in steps; a process killed between two of them leaves tables that are taken for
+    those of an old version for ever after.
+    """
+    from dagster import DagsterInstance
+
+    missing = [part for part in _STORAGE if not (home.dagster / part).exists()]
+    if not missing:
+        return
+    made = Path(tempfile.mkdtemp(prefix=_HALF_MADE, dir=home.dagster))
+    shutil.copy(home.dagster / "dagster.yaml", made)
+    DagsterInstance.from_config(str(made)).dispose()
+    for part in missing:
+        with suppress(OSError):  # another process was quicker
+            (made / part).rename(home.dagster / part)
+    for leftover in home.dagster.glob(f"{_HALF_MADE}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextmanager

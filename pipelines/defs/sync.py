@@ -9,7 +9,8 @@ Only counts and codes leave this module: no frame, no file name, no message of a
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -99,12 +100,12 @@ class _Everyone:
         return True
 
 
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """The agencies that a run is about. `explicit`: chosen one by one on the web page, so each is owed an answer."""
 
-    def __init__(self, agencies: "frozenset[str] | Slice | _Everyone", explicit: frozenset[str] = frozenset()) -> None:
-        self.agencies = agencies
-        self.explicit = explicit
+    agencies: Container[str]
+    explicit: frozenset[str] = frozenset()
 
 
 def _asked(context: dg.AssetExecutionContext) -> _Asked:

@@ -1,0 +1,57 @@
+"""All commands in one place. Their modules import nothing heavy: what a command needs is imported when it runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from portal.cli import formats, instructing, leaving, looking, serving, setting_up, syncing
+from portal.cli.help import group
+from portal.cli.options import AS_JSON, AT, HOME, KEYS, QUIET, add
+from portal.cli.words import say
+
+app = group(say("app"), epilog=say("help.exit"))
+
+
+@app.callback()
+def _before(
+    ctx: typer.Context,
+    home: Annotated[Path | None, HOME] = None,
+    keys: Annotated[Path | None, KEYS] = None,
+    at: Annotated[str | None, AT] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
+    quiet: Annotated[bool, QUIET] = False,
+) -> None:
+    """The common options may stand before the name of the command too."""
+    ctx.obj = {"home": home, "keys": keys, "at": at, "as_json": as_json, "quiet": quiet}
+
+
+def _subgroup(name: str, panel: str) -> typer.Typer:
+    sub = group(say(f"help.{name}"))
+    sub.info.name = name
+    app.add_typer(sub, name=name, rich_help_panel=say(panel), help=say(f"help.{name}"))
+    return sub
+
+
+add(app, "init", setting_up.init, say("group.setup"))
+agencies = _subgroup("agencies", "group.setup")
+add(agencies, "load", setting_up.load)
+add(agencies, "list", setting_up.listed)
+sources = _subgroup("sources", "group.setup")
+add(sources, "set", setting_up.set_source)
+add(sources, "load", setting_up.load_sources)
+add(app, "instruct", instructing.instruct, say("group.setup"))
+add(app, "instructions", instructing.instructions, say("group.setup"))
+add(app, "sync", syncing.sync, say("group.daily"))
+add(app, "status", looking.status, say("group.look"))
+add(app, "quarantine", looking.quarantine, say("group.look"))
+add(app, "trace", looking.trace, say("group.look"))
+add(app, "up", serving.up, say("group.look"))
+add(app, "lineage", formats.lineage, say("group.formats"))
+add(app, "layouts", formats.layouts, say("group.formats"))
+add(app, "inspect", formats.inspect, say("group.formats"))
+add(app, "export", leaving.export, say("group.leave"))
+retention = _subgroup("retention", "group.leave")
+add(retention, "plan", leaving.plan)
+add(retention, "run", leaving.run)
+add(app, "verify", leaving.verify, say("group.leave"))

@@ -1,0 +1,64 @@
+"""Options that several commands share, and the decorator that gives every command the common ones."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from portal.cli.help import Command
+from portal.cli.setting import Setting
+from portal.cli.words import say
+
+Agency = Annotated[str, typer.Option("--agency", metavar="CODE", help=say("option.agency"))]
+AgencyOrNone = Annotated[str | None, typer.Option("--agency", metavar="CODE", help=say("option.agency"))]
+Agencies = Annotated[list[str] | None, typer.Option("--agency", metavar="CODE", help=say("option.agencies"))]
+Systems = Annotated[list[str] | None, typer.Option("--system", metavar="NAME", help=say("option.systems"))]
+System = Annotated[str | None, typer.Option("--system", metavar="NAME", help=say("option.system"))]
+Portal = Annotated[bool, typer.Option("--portal", help=say("option.portal"))]
+
+HOME = typer.Option("--home", metavar="DIR", help=say("option.home"))
+KEYS = typer.Option("--keys", metavar="DIR", help=say("option.keys"))
+AS_JSON = typer.Option("--json", help=say("option.json"))
+QUIET = typer.Option("--quiet", "-q", help=say("option.quiet"))
+AT = typer.Option("--at", metavar="INSTANT", help=say("option.at"))
+
+Run = Callable[..., int | None]
+_NAMED = inspect.Parameter.KEYWORD_ONLY
+
+
+def _common() -> list[inspect.Parameter]:
+    return [
+        inspect.Parameter("home", _NAMED, default=None, annotation=Annotated[Path | None, HOME]),
+        inspect.Parameter("keys", _NAMED, default=None, annotation=Annotated[Path | None, KEYS]),
+        inspect.Parameter("at", _NAMED, default=None, annotation=Annotated[str | None, AT]),
+        inspect.Parameter("as_json", _NAMED, default=False, annotation=Annotated[bool, AS_JSON]),
+        inspect.Parameter("quiet", _NAMED, default=False, annotation=Annotated[bool, QUIET]),
+    ]
+
+
+def told(run: Run) -> Callable[..., None]:
+    """A command that takes the common options, after its name or before it, and exits with the code that `run` returns.
+
+    `run` is called with a Setting and its own options.
+    """
+    own = list(inspect.signature(run).parameters.values())[1:]
+
+    def command(ctx: typer.Context, **given: Any) -> None:
+        before: dict[str, Any] = ctx.find_root().obj or {}
+        home, keys, at, as_json, quiet = (given.pop(p.name) or before.get(p.name) for p in _common())
+        raise typer.Exit(run(Setting.of(home, keys, bool(as_json), bool(quiet), at), **given) or 0)
+
+    first = inspect.Parameter("ctx", _NAMED, annotation=typer.Context)
+    mine = [p.replace(kind=_NAMED) for p in own]
+    signature = inspect.Signature([first, *mine, *_common()])
+    vars(command).update(__signature__=signature, __name__=run.__name__, __doc__=None)
+    command.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    return command
+
+
+def add(app: typer.Typer, name: str, run: Run, panel: str | None = None) -> None:
+    """Hang a command into a group; its help is the catalogue's `help.<…>`."""
+    prefix = f"{app.info.name}." if isinstance(app.info.name, str) else ""
+    app.command(name, cls=Command, help=say(f"help.{prefix}{name}"), rich_help_panel=panel)(told(run))

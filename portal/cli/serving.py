@@ -1,0 +1,20 @@
+"""up."""
+
+from typing import Annotated
+
+import typer
+
+from portal.cli.setting import Setting
+from portal.cli.words import say
+
+
+def up(
+    setting: Setting,
+    port: Annotated[int, typer.Option("--port", metavar="PORT", help=say("option.port"))] = 3000,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help=say("option.host"))] = "127.0.0.1",
+) -> int:
+    from pipelines import opening
+    from pipelines.defs.serve import up as serve
+
+    opening.check(setting.home, setting.passphrase)
+    return serve(setting.home, port, host)

@@ -1,0 +1,129 @@
+"""init, agencies, sources."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from portal.cli import options
+from portal.cli.reasons import hint, meaning
+from portal.cli.screen import emit, line, table
+from portal.cli.setting import Setting
+from portal.cli.words import language, say
+
+if TYPE_CHECKING:
+    from pipelines.status import Standing
+    from schemas.report import Report
+
+REFUSED = 3
+
+
+def init(
+    setting: Setting, passphrase: Annotated[bool, typer.Option("--passphrase", help=say("option.passphrase"))] = False
+) -> int:
+    from pipelines import opening
+    from pipelines.defs.instance import write_instance
+
+    made = opening.make(setting.home, setting.passphrase if passphrase else None, protect=passphrase)
+    write_instance(setting.home)
+    if setting.as_json:
+        emit({"home": str(setting.home.root), "keys": str(setting.home.keys), "created": made})
+    elif made:
+        line(say("init.made", home=setting.home.root))
+        line(say("init.keys", keys=setting.home.keys))
+        line(say("init.next"))
+    else:
+        line(say("init.there", home=setting.home.root))
+    return 0
+
+
+def load(setting: Setting, file: Annotated[Path, typer.Argument(metavar="FILE", help=say("argument.register"))]) -> int:
+    from pipelines import opening
+
+    report = opening.load_register(setting.home, file, setting.at, setting.passphrase)
+    if setting.as_json:
+        emit(report.as_json())
+    else:
+        _told(report)
+    return REFUSED if report.outcome == "refused" or report.quarantined else 0
+
+
+def _told(report: "Report") -> None:
+    tongue = language()
+    if report.outcome == "refused":
+        words = {"meaning": meaning(report.reason, tongue), "hint": hint(report.reason, tongue)}
+        line(say("register.refused", name=report.delivery, reason=report.reason, **words))
+        return
+    counts = report.tables["AGENCES"]
+    told = {"stored": counts.stored, "unchanged": counts.unchanged, "quarantined": counts.quarantined}
+    line(say("register.accepted", name=report.delivery, **told))
+    for q in report.quarantined:
+        words = {"meaning": meaning(q.reason, tongue), "hint": hint(q.reason, tongue)}
+        line("  " + say("register.line", line=q.loc, reason=q.reason, **words))
+
+
+def listed(setting: Setting) -> int:
+    from pipelines import status
+
+    found = status.agencies(setting.home, setting.at)
+    if setting.as_json:
+        emit([s.contract_json() for s in found])
+    elif not found:
+        line(say("register.empty"))
+    else:
+        heads = ("agency", "name", "contract", "window", "systems")
+        rows = [(s.agency, s.name or "", span(s), window(s), " ".join(s.systems)) for s in found]
+        table([say(f"column.{h}") for h in heads], rows)
+    return 0
+
+
+def span(s: "Standing") -> str:
+    """The days of a contract, in words."""
+    if s.start is None:
+        return str(s.end or "")
+    return say("contract.span", start=s.start, end=s.end) if s.end else say("contract.since", start=s.start)
+
+
+def window(s: "Standing") -> tuple[str, str]:
+    """Where an agency stands in its window, with a colour."""
+    if s.erased_on is not None:
+        return say("window.erased", day=s.erased_on), "dim"
+    if s.state == "return":
+        return say("window.return", days=s.days_left), "yellow"
+    if s.state == "closed":
+        return say("window.closed"), "red"
+    text = say("window.ends", end=s.end) if s.end and s.state == "running" else say(f"window.{s.state}")
+    if s.restriction is not None:
+        text += "; " + say("restriction", scope=s.restriction_scope, day=s.restriction)
+    return text, ""
+
+
+def set_source(
+    setting: Setting,
+    agency: options.Agency,
+    odbc: Annotated[str, typer.Option("--odbc", metavar="STRING", help=say("option.odbc"))],
+    system: Annotated[str, typer.Option("--system", metavar="NAME", help=say("option.system"))] = "spilasuite",
+) -> int:
+    from pipelines import opening
+
+    text = sys.stdin.readline().rstrip("\n") if odbc == "-" else odbc
+    opening.set_source(setting.home, agency, system, text, setting.passphrase)
+    if setting.as_json:
+        emit({"agency": agency, "system": system})
+    else:
+        line(say("sources.set", agency=agency, system=system))
+    return 0
+
+
+def load_sources(
+    setting: Setting, file: Annotated[Path, typer.Argument(metavar="FILE", help=say("argument.sources"))]
+) -> int:
+    from pipelines import opening
+
+    done = opening.load_sources(setting.home, file, setting.passphrase)
+    if setting.as_json:
+        emit([{"agency": s.agency, "system": str(s.system)} for s in done])
+    else:
+        line(say("sources.loaded", count=len(done)))
+    return 0
