@@ -1,1 +1,1 @@
-"""The clockwork: plain Python that carries a delivery down the corridor; only `pipelines.defs` knows the orchestrator."""
+"""The clockwork: plain Python that carries a delivery down the corridor; only `pipelines.defs` knows Dagster."""

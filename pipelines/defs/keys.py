@@ -27,3 +27,5 @@ ERASURE = dg.AssetKey(["agency_erasure"])
 NOTHING_LEFT = "nothing_left"
 SYNC_JOB = "sync"
 ERASE_JOB = "erasure"
+RECONCILE = dg.AssetKey(["reconcile", "spilasuite"])
+RECONCILE_JOB = "reconcile"

@@ -15,6 +15,7 @@ from pipelines.defs.door import NoHome, contracts, home_of_environment
 from pipelines.defs.interrupted import mend
 from pipelines.defs.keys import sync_key
 from pipelines.defs.partitions import DOOR_TAG, SYSTEM_TAG, enlist, slices, tags_of
+from pipelines.defs.reconcile import JOB as RECONCILE_JOB
 from pipelines.defs.retention import JOB as ERASURE_JOB
 from pipelines.defs.sync import JOB as SYNC_JOB
 from schemas.ids import AGENCY_SYSTEMS, System
@@ -74,6 +75,14 @@ SCHEDULES: list[dg.ScheduleDefinition] = [
         default_status=dg.DefaultScheduleStatus.RUNNING,
         tags={DOOR_TAG: "schedule"},
         description="Where every window stands, and the erasure of whatever is past its own.",
+    ),
+    dg.ScheduleDefinition(
+        name="weekly_reconciliation",
+        job=RECONCILE_JOB,
+        cron_schedule="30 5 * * 0",
+        execution_timezone=str(PARIS),
+        tags={DOOR_TAG: "schedule"},
+        description="Rows held as current that left their SpiLaSuite source without a tombstone: reported, not ended.",
     ),
     dg.ScheduleDefinition(
         name="weekly_clearing",
