@@ -107,7 +107,7 @@ def decode_bundle(raw: bytes, width: int) -> tuple[bytes, ...]:
     for _ in range(width):
         begin = at + _LENGTH_BYTES
         at = begin + int.from_bytes(raw[at:begin], "big")
-        if begin > len(raw) or at > len(raw):
+        if at > len(raw):
             raise Malformed("a bundle ends within a leaf")
         leaves.append(raw[begin:at])
     if at != len(raw):

@@ -92,10 +92,9 @@ class Tree:
                 node = node_hash(row[-2], row[-1])
 
     def node(self, level: int, index: int) -> bytes:
-        try:
-            return self._rows[level][index]
-        except IndexError:
-            raise Malformed(f"there is no node {index} at level {level} in a tree of {self.size} leaves") from None
+        if not (0 <= level < len(self._rows) and 0 <= index < len(self._rows[level])):
+            raise Malformed(f"there is no node {index} at level {level} in a tree of {self.size} leaves")
+        return self._rows[level][index]
 
     def root(self, size: int | None = None) -> bytes:
         """The root as it was when there were `size` leaves; now, when none is given."""
@@ -159,6 +158,8 @@ def consistency_proof(nodes: Nodes, size1: int, size2: int) -> list[bytes]:
 
 def subtree_hash(nodes: Nodes, begin: int, end: int) -> bytes:
     """The hash over leaves begin … end - 1, which form one subtree of the RFC's definition."""
+    if not 0 <= begin <= end:
+        raise Malformed(f"there are no leaves from {begin} to {end}")
     return _fold([nodes(level, index) for level, index in perfect_subtrees(begin, end)])
 
 

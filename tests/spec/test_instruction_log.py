@@ -2,6 +2,8 @@
 specifications of signed notes, checkpoints and tiles. Each file of vectors names its source."""
 
 import json
+import re
+from base64 import b64decode
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,20 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger.checkpoint import Checkpoint, ed25519_holds, verify_note
+from ledger.canonical import parse, read_instant
+from ledger.checkpoint import Checkpoint, ed25519_holds, read_checkpoint, verify_note
+from ledger.commitment import verify_commitment
+from ledger.entry import KINDS, Withdrawal
+from ledger.leaf import Leaf, origin
 from ledger.note import parse_note
 from ledger.proofs import verify_consistency, verify_inclusion
 from ledger.tiles import Bundle, Tile, decode_bundle, encode_bundle, grow, parse_path, tiles
 from ledger.tree import EMPTY_ROOT, Tree, leaf_hash
 from schemas.errors import Malformed, NotVerified
+from schemas.ids import AgencyCode
 
 VECTORS = Path(__file__).parent.parent / "vectors"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "specs" / "instruction-log.md"
 FOLDERS = ("rfc6962", "rfc8032", "rfc9162", "signed_note", "tlog_checkpoint", "tlog_tiles")
 
 
@@ -192,3 +200,67 @@ def test_tiles_hold_the_hashes_of_the_leaves_and_of_full_tiles_below() -> None:
     written = grow(0, leaves, lambda tile: b"")
     assert {tile.path: sha256(raw).hexdigest() for tile, raw in written.items()} == known["tiles"]
     assert Tree(leaves).root().hex() == known["root"]
+
+
+def page() -> dict[str, str]:
+    """The examples of docs/specs/instruction-log.md by their names, without the last newline of each."""
+    text = PAGE.read_text(encoding="utf-8")
+    return dict(re.findall(r"```text (\S+)\n(.*?)\n```", text, re.DOTALL))
+
+
+def decoded(proof: str) -> list[bytes]:
+    return [b64decode(line) for line in proof.split("\n")]
+
+
+def four_leaves() -> list[bytes]:
+    return [page()[f"leaf-{n}"].encode() for n in range(4)]
+
+
+def test_the_leaf_on_the_page_commits_to_the_content_beside_it() -> None:
+    example = page()
+    content = parse(example["content-2"].encode())
+    commitment = bytes.fromhex(example["commitment-2"])
+    verify_commitment(commitment, bytes.fromhex(example["salt-2"]), 2, content)
+    at = read_instant(content["body"]["recorded_at"])
+    assert Leaf(AgencyCode("A0003"), 2, at, KINDS[Withdrawal], commitment).raw == four_leaves()[2]
+    assert [Leaf.parse(leaf).index for leaf in four_leaves()] == [0, 1, 2, 3]
+
+
+def test_the_tree_on_the_page_is_that_of_its_leaves() -> None:
+    tree = Tree(map(leaf_hash, four_leaves()[:3]))
+    drawn = [line.split()[-1] for line in page()["tree"].split("\n")]
+    assert drawn == [h.hex() for h in (tree.root(), tree.node(1, 0), *(tree.node(0, n) for n in range(3)))]
+
+
+def test_the_checkpoints_on_the_page_are_signed_by_the_key_beside_them() -> None:
+    example = page()
+    tree = Tree(map(leaf_hash, four_leaves()))
+    for size in (3, 4):
+        head = read_checkpoint(example[f"checkpoint-{size}"] + "\n", origin(AgencyCode("A0003")), example["key"])
+        assert (head.size, head.root) == (size, tree.root(size))
+
+
+def test_the_cosignature_on_the_page_is_made_by_the_witness_beside_it() -> None:
+    example = page()
+    witnessed = f"{example['checkpoint-3']}\n{example['cosignature']}\n"
+    verify_note(witnessed, example["witness-key"])
+    verify_note(witnessed, [example["key"], example["witness-key"]])
+    assert int.from_bytes(parse_note(witnessed).signatures[1].raw[:8], "big") == 1770033600
+    with pytest.raises(NotVerified):
+        verify_note(f"{example['checkpoint-4']}\n{example['cosignature']}\n", example["witness-key"])
+
+
+def test_the_proofs_on_the_page_hold() -> None:
+    example = page()
+    tree = Tree(map(leaf_hash, four_leaves()))
+    for index in (0, 2):
+        proof = decoded(example[f"inclusion-{index}"])
+        assert proof == tree.inclusion(index, 3)
+        verify_inclusion(leaf_hash(four_leaves()[index]), index, 3, proof, tree.root(3))
+    proof = decoded(example["consistency-3-4"])
+    assert proof == tree.consistency(3, 4)
+    verify_consistency(3, 4, proof, tree.root(3), tree.root(4))
+
+
+def test_the_bundle_on_the_page_begins_with_the_length_of_its_first_leaf() -> None:
+    assert encode_bundle(four_leaves()[:3]).hex().startswith(page()["bundle-begins"])

@@ -5,8 +5,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ledger.proofs import verify_consistency, verify_inclusion
 from ledger.tree import Tree, consistency_proof, inclusion_proof, leaf_hash, node_hash, root_of
@@ -60,18 +59,18 @@ def test_every_growth_up_to_64_is_proved_by_the_proof_of_the_definition() -> Non
 def test_no_leaf_is_proved_at_the_place_of_another() -> None:
     for index, size in places(64):
         proof, root = TREE.inclusion(index, size), TREE.root(size)
-        leaf = TREE.node(0, index)
-        assert not any(holds(verify_inclusion, leaf, i, size, proof, root) for i in range(size) if i != index)
-        assert not any(holds(verify_inclusion, TREE.node(0, i), index, size, proof, root) for i in range(64) if i != index)
+        leaf, others = TREE.node(0, index), [i for i in range(size) if i != index]
+        assert not any(holds(verify_inclusion, leaf, i, size, proof, root) for i in others)
+        assert not any(holds(verify_inclusion, TREE.node(0, i), index, size, proof, root) for i in others)
 
 
 def test_no_proof_holds_against_another_root() -> None:
-    for index, size in places(64):
+    others = [TREE.root(n) for n in range(SMALL * 2)]
+    for index, size in places(SMALL * 2):
         claim = TREE.node(0, index), index, size, TREE.inclusion(index, size)
-        assert not any(holds(verify_inclusion, *claim, TREE.root(n)) for n in range(65) if n != size)
-    for size1, size2 in pairs(64):
+        assert not any(holds(verify_inclusion, *claim, r) for r in others if r != TREE.root(size))
+    for size1, size2 in pairs(SMALL * 2):
         sizes, proof, root1, root2 = (size1, size2), TREE.consistency(size1, size2), TREE.root(size1), TREE.root(size2)
-        others = [TREE.root(n) for n in range(65)]
         assert not any(holds(verify_consistency, *sizes, proof, r, root2) for r in others if r != root1)
         assert not any(holds(verify_consistency, *sizes, proof, root1, r) for r in others if r != root2)
 
@@ -179,6 +178,23 @@ def test_sizes_that_no_log_has_are_refused_at_once(size: int) -> None:
     assert not holds(verify_consistency, size, size, [], TREE.root(1), TREE.root(1))
 
 
+def test_true_is_no_size_and_false_no_index() -> None:
+    leaf, claim = TREE.node(0, 0), (TREE.node(0, 1), 1, 2, [TREE.node(0, 0)], TREE.root(2))
+    assert holds(verify_inclusion, leaf, 0, 1, [], leaf)
+    assert holds(verify_inclusion, *claim)
+    assert not holds(verify_inclusion, leaf, 0, True, [], leaf)
+    assert not holds(verify_inclusion, leaf, False, 1, [], leaf)
+    assert not holds(verify_inclusion, claim[0], True, *claim[2:])
+    assert not holds(verify_consistency, True, True, [], leaf, leaf)
+
+
+def test_bytes_cannot_be_moved_from_a_root_into_the_proof() -> None:
+    root, (element,) = TREE.root(2), TREE.consistency(2, 4)
+    assert holds(verify_consistency, 2, 4, [element], root, TREE.root(4))
+    assert not holds(verify_consistency, 2, 4, [root[-1:] + element], root[:-1], TREE.root(4))
+    assert not holds(verify_consistency, 2, 4, [element[1:]], root + element[:1], TREE.root(4))
+
+
 class Unsized(list[bytes]):
     """A list that cannot be read."""
 
@@ -194,7 +210,7 @@ class Unsized(list[bytes]):
     "wrong",
     [True, 1.0, "1", b"1", [b"1"], None, {}, object, (1, 2), [None], [[b""]], "a" * 32, bytearray(32), float("nan"),
      Unsized(), iter(()), {b"": b""}, 1j, ...],
-    ids=repr,
+    ids=lambda v: type(v).__name__,
 )  # fmt: skip
 def test_what_is_not_a_claim_is_not_verified(position: int, wrong: Any) -> None:
     inclusion: list[Any] = [TREE.node(0, 2), 2, 7, TREE.inclusion(2, 7), TREE.root(7)]
@@ -205,7 +221,13 @@ def test_what_is_not_a_claim_is_not_verified(position: int, wrong: Any) -> None:
 
 
 anything: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=64) | st.just(TREE.root(7)),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary(max_size=64)
+    | st.just(TREE.root(7)),
     lambda inner: st.lists(inner, max_size=4) | st.tuples(inner) | st.dictionaries(st.text(), inner, max_size=2),
     max_leaves=5,
 )

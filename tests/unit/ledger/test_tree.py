@@ -1,8 +1,7 @@
 """The tree that a log grows: what is kept while it grows gives the roots that the whole tree has."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from ledger.tree import EMPTY_ROOT, CompactRange, Tree, leaf_hash, node_hash, perfect_subtrees, subtree_hash
 from schemas.errors import Malformed
@@ -68,13 +67,20 @@ def test_no_proof_leads_from_nothing_or_backwards(size1: int, size2: int) -> Non
 
 
 def test_a_tree_says_so_when_it_is_asked_for_more_than_it_has() -> None:
-    with pytest.raises(Malformed):
-        TREE.root(261)
-    with pytest.raises(Malformed):
-        subtree_hash(TREE.node, 256, 512)
+    for size in (261, 1_000, -1):
+        with pytest.raises(Malformed):
+            TREE.root(size)
+    for begin, end in ((256, 512), (-1, 0), (2, 1)):
+        with pytest.raises(Malformed):
+            subtree_hash(TREE.node, begin, end)
+    for level, index in ((0, -1), (-1, 0), (0, 260), (8, 1), (9, 0)):
+        with pytest.raises(Malformed):
+            TREE.node(level, index)
 
 
-@pytest.mark.parametrize(("size", "hashes"), [(-1, ()), (1, ()), (3, (bytes(32),)), (0, (bytes(32),)), (1, (b"short",))])
+@pytest.mark.parametrize(
+    ("size", "hashes"), [(-1, ()), (1, ()), (3, (bytes(32),)), (0, (bytes(32),)), (1, (b"short",))]
+)
 def test_a_compact_range_that_is_none_cannot_be_made(size: int, hashes: tuple[bytes, ...]) -> None:
     with pytest.raises(Malformed):
         CompactRange(size, hashes)
