@@ -42,7 +42,7 @@ def as_lines(name: str, table: pa.Table) -> bytes:
     columns = {f.name: _printable(f, table[f.name]) for f in exported_fields(RECORDS[name])}
     names = sorted(columns)
     rows = zip(*(columns[n] for n in names), strict=True)
-    write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+    write = json.JSONEncoder(ensure_ascii=False).encode
     return "".join(write(dict(zip(names, row, strict=True))) + "\n" for row in rows).encode()
 
 

@@ -56,6 +56,8 @@ def grouped(
 
     `give`: the number of the column that gives way where the terminal is narrow.
     """
+    if not groups:
+        return
     out = console()
     every = [columns, *(row for _, rows in groups for row in rows)]
     widths = [max(len(shown(_plain(row[n])[0])) for row in every) for n in range(len(columns))]

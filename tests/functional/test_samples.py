@@ -133,3 +133,10 @@ def test_a_file_whose_name_is_none_of_a_contract_is_refused_and_its_name_is_not_
     kept = b"".join(p.read_bytes() for p in installation.home.root.rglob("*") if p.is_file())
     assert b"BELLERIVE" not in kept
     assert b"agency.no_instruction" in kept, "the search must be able to find what the journal says"
+
+
+def test_the_return_pack_is_the_same_byte_for_byte(installation: Installation) -> None:
+    for _ in run_days(installation, DAYS[:1]):
+        installation.tables("A0001")
+        for path in (SAMPLES / "truth" / "A0001" / DAYS[0]).glob("*.jsonl"):
+            assert (installation.inbox.parent / "export" / path.name).read_bytes() == path.read_bytes(), path.name

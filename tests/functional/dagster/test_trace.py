@@ -1,0 +1,163 @@
+"""An agency is forgotten by Dagster: every row and every byte, and nothing of anybody else."""
+
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
+
+from pipelines.defs.definitions import defs
+from pipelines.defs.keys import sync_key
+from pipelines.defs.partitions import AGENCIES_TAG
+from pipelines.defs.run import execute_erasure
+from pipelines.defs.sync import SYNC_ASSETS
+from pipelines.defs.trace import forget, mentions
+from schemas.errors import TryAgain
+from schemas.home import Home
+from schemas.ids import AgencyCode, System
+from store.house import House
+from tests.functional.conftest import Installation, noon
+from tests.functional.dagster.conftest import bytes_holding, colours, settle
+
+GONE = AgencyCode("A0001")
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@pytest.fixture
+def spoken_of(after: Installation, instance: dg.DagsterInstance, at_home: Home) -> Installation:
+    """A0001 in every place where Dagster can speak of it: alone, among others, at the edge of a range, in a backfill."""
+    with House.open(at_home) as house:
+        house.remember_inbox(after.inbox)
+    settle(after, agencies=[GONE], systems=[System.SDGI])
+    job = defs().resolve_implicit_global_asset_job_def()
+    for tags in (
+        {"dagster/partition": str(GONE)},
+        {"dagster/asset_partition_range_start": str(GONE), "dagster/asset_partition_range_end": "A0002"},
+    ):
+        assert job.execute_in_process(QUIET, instance, asset_selection=[sync_key(System.SDGI)], tags=tags).success
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(sync_key(System.SDGI), partition=GONE, tags={"of": GONE})
+    )
+    with partition_loading_context(dynamic_partitions_store=instance):
+        instance.add_backfill(
+            PartitionBackfill.from_asset_partitions(
+                "bf1", AssetGraph.from_assets(SYNC_ASSETS), [GONE, "A0002"], [sync_key(System.SDGI)], instance,
+                {"of": str(GONE)}, time.time(), False, None, None, None,
+            )
+        )  # fmt: skip
+    instance.create_tick(
+        TickData("origin", "sensor", InstigatorType.SENSOR, TickStatus.SKIPPED, time.time(), skip_reason=f"of {GONE}")
+    )
+    colours(instance, System.SDGI)  # a cache that lists it
+    return after
+
+
+def test_the_search_finds_it_wherever_dagster_speaks_of_it(spoken_of: Installation) -> None:
+    found = mentions(spoken_of.home.dagster, GONE)
+    assert {
+        "index:event_logs", "index:asset_event_tags", "index:asset_keys", "index:dynamic_partitions", "run:event_logs",
+        "runs:runs", "runs:run_tags", "runs:bulk_actions", "runs:backfill_tags", "schedules:job_ticks",
+    } <= set(found)  # fmt: skip
+
+
+def test_nothing_of_it_is_left_in_any_row_or_any_byte(spoken_of: Installation) -> None:
+    root = spoken_of.home.dagster
+    assert bytes_holding(root, GONE), "the search by bytes finds it before"
+    removed = forget(root, [GONE])[GONE]
+    assert {"events", "partitions", "runs", "mentions", "backfills", "ticks", "caches", "files"} <= set(removed)
+    assert mentions(root, GONE) == {}
+    assert bytes_holding(root, GONE) == []
+
+
+def test_the_others_keep_their_colours_runs_and_events(spoken_of: Installation, instance: dg.DagsterInstance) -> None:
+    before = {s: colours(instance, s) for s in (System.SDGI, System.GPI, System.LOGIN, System.SPILASUITE)}
+    runs = {r.run_id for r in instance.get_runs()}
+    forget(spoken_of.home.dagster, [GONE])
+    for system, shown in before.items():
+        assert colours(instance, system) == {a: c for a, c in shown.items() if a != GONE}
+    kept = {r.run_id: r for r in instance.get_runs()}
+    assert len(runs) - len(kept) == 2, "a run of it alone, from each door"
+    assert {r.tags.get(AGENCIES_TAG) for r in kept.values()} == {"A0002,A0003", None}
+    assert instance.get_latest_materialization_event(sync_key(System.SDGI)) is not None
+
+
+def test_forgetting_twice_is_forgetting_once(spoken_of: Installation) -> None:
+    forget(spoken_of.home.dagster, [GONE])
+    assert forget(spoken_of.home.dagster, [GONE]) == {GONE: {}}
+
+
+def test_an_agency_that_comes_back_starts_grey(spoken_of: Installation, instance: dg.DagsterInstance) -> None:
+    forget(spoken_of.home.dagster, [GONE])
+    instance.add_dynamic_partitions("agency", [GONE])
+    assert {colours(instance, s)[GONE] for s in (System.SDGI, System.GPI)} == {"grey"}
+
+
+def test_a_storage_in_use_is_left_for_later(
+    spoken_of: Installation, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sqlite3
+
+    from pipelines.defs import trace
+
+    monkeypatch.setattr(trace, "_PATIENCE_SECONDS", 0.1)
+    busy = sqlite3.connect(spoken_of.home.dagster / "history" / "runs" / "index.db", isolation_level=None)
+    busy.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TryAgain):
+        forget(spoken_of.home.dagster, [GONE])
+    busy.execute("ROLLBACK")
+    busy.close()
+    forget(spoken_of.home.dagster, [GONE])
+    assert mentions(spoken_of.home.dagster, GONE) == {}
+
+
+# -- the whole erasure -------------------------------------------------------------------------------------------------
+
+
+def test_an_erasure_leaves_its_own_record_and_nothing_else(after: Installation, instance: dg.DagsterInstance) -> None:
+    code = AgencyCode("A0003")
+    swept = execute_erasure(after.home, noon("2026-01-14"))
+    assert [e.agency for e in swept.erasures] == [code]
+    assert swept.complete
+    assert mentions(after.home.dagster, code) == {}
+    assert instance.get_dynamic_partitions("agency") == ["A0001", "A0002"]
+    assert instance.get_dynamic_partitions("erasure") == [code]
+    (certified,) = instance.fetch_materializations(dg.AssetKey(["agency_erasure"]), limit=10).records
+    assert certified.partition_key == code
+    assert certified.asset_materialization is not None
+    assert certified.asset_materialization.metadata["certificate"].value == "A0003-20260114.json"
+
+
+def test_nothing_due_erases_nothing_and_tells_the_windows(after: Installation, instance: dg.DagsterInstance) -> None:
+    swept = execute_erasure(after.home, noon("2026-01-13"))
+    assert swept.erasures == ()
+    event = instance.get_latest_materialization_event(dg.AssetKey(["contract_windows"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    told = event.asset_materialization.metadata
+    assert (told["running"].value, told["return"].value, told["erased"].value) == (2, 1, 0)
+
+
+def test_an_erasure_that_cannot_be_finished_is_red_and_the_next_one_finishes_it(
+    after: Installation, instance: dg.DagsterInstance
+) -> None:
+    inbox = after.inbox / "A0003"
+    with House.open(after.home) as house:
+        house.remember_inbox(after.inbox)
+    shelf = after.home.shelf(AgencyCode("A0003"))
+    shelf.unlink()
+    shelf.mkdir()
+    (shelf / "in the way").touch()
+    swept = execute_erasure(after.home, noon("2026-01-14"))
+    assert not swept.complete
+    run = instance.get_runs(limit=1)[0]
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    assert instance.fetch_materializations(dg.AssetKey(["agency_erasure"]), limit=10).records == []
+    (shelf / "in the way").unlink()
+    shelf.rmdir()
+    assert execute_erasure(after.home, noon("2026-01-15")).complete
+    assert not inbox.exists() or not list(Path(inbox).rglob("*.gz"))
+    assert mentions(after.home.dagster, AgencyCode("A0003")) == {}
