@@ -36,6 +36,7 @@ HEADER = (
     "code_agence", "raison_sociale", "siret", "date_debut", "date_fin", "motif_fin", "restriction",
     "restriction_portee", "systemes", "contact_dpo",
 )  # fmt: skip
+LONGEST_LINE = 65_536
 _NAME = re.compile(r"AGENCES_(\d{8})\.csv")
 _SPACES = re.compile(r"[ \t\r\n\u00a0\u202f]+")
 _CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")
@@ -234,6 +235,8 @@ def _records(
 def _split(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Records with the line on which each starts; blank lines are skipped. One row an agency: a loop is quick
     enough."""
+    if any(len(line) > LONGEST_LINE for line in text.split("\n")):
+        raise csv.Error("a line longer than any row of a register")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True)
     start = 1
     for record in reader:
