@@ -164,11 +164,12 @@ def orchestrator(where: Where, codes: frozenset[AgencyCode]) -> tuple[int, Hits]
     for path, _ in _walk(where.orchestrator, None, set()):
         looked_at += 1
         _count(hits, _named(path.name, codes))
-        if _plain_file(path):
-            if _is_database(path):
-                databases.append(path)
-            elif not path.name.endswith(("-wal", "-shm")):
-                _count(hits, _in_text(path, codes))
+        if not _plain_file(path) or path.name.endswith(("-wal", "-shm")):
+            continue  # what stands beside a database is read with it
+        if _is_database(path):
+            databases.append(path)
+        else:
+            _count(hits, _in_text(path, codes))
     own_runs = {run for path in databases for run in _runs_of(path, where.kept)}
     for path in databases:
         n, found = _rows(path, codes, lambda _, row: _is_kept(row, where.kept, own_runs))

@@ -161,3 +161,14 @@ def test_a_copy_of_everything_but_the_keys_of_the_day_before_opens_nothing(swept
                 opened += sum(len(part) for part in shelf.rows(table))
         assert opened == 0
     Keyring.destroy(new, code)
+
+
+def test_a_second_erasure_on_the_same_home_is_certified_too(swept: dict[str, Path]) -> None:
+    """A restored shelf of the erased agency is found again, removed again, and certified again."""
+    code = AgencyCode("A0003")
+    old, new = Installation.on(swept["yesterday"]).home, Installation.on(swept["today"]).home
+    shutil.copy(old.shelf(code), new.shelf(code))
+    result = door.execute_erasure(new, dt.datetime.fromisoformat("2026-01-15T00:00:00+01:00"))
+    assert [(e.agency, e.problem) for e in result.erasures] == [("A0003", None)]
+    assert result.complete
+    assert not new.shelf(code).exists()
