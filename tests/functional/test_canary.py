@@ -7,6 +7,7 @@ byte of every file is searched, in UTF-8, Latin-1, UTF-16 and behind a JSON esca
 import datetime as dt
 import json
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -168,7 +169,13 @@ def test_a_second_erasure_on_the_same_home_is_certified_too(swept: dict[str, Pat
     code = AgencyCode("A0003")
     old, new = Installation.on(swept["yesterday"]).home, Installation.on(swept["today"]).home
     shutil.copy(old.shelf(code), new.shelf(code))
+    # Somebody looks at Dagster's databases meanwhile: the files that SQLite puts beside them are no databases.
+    readers = [sqlite3.connect(p) for p in new.dagster.rglob("*.db")]
+    assert sum(len(r.execute("SELECT name FROM sqlite_master").fetchall()) for r in readers) > 0
+    assert list(new.dagster.rglob("*.db-shm"))
     result = door.execute_erasure(new, dt.datetime.fromisoformat("2026-01-15T00:00:00+01:00"))
     assert [(e.agency, e.problem) for e in result.erasures] == [("A0003", None)]
     assert result.complete
     assert not new.shelf(code).exists()
+    for reader in readers:
+        reader.close()
