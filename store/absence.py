@@ -57,22 +57,26 @@ def apply_absences(
     if batch.system is System.PORTAL:
         _delete_absent(db, absent)
         return Counter(), []
-    vanished = [a.source for a in absent if len(a.lines) > 5 and len(a.lines) * 10 > a.live]
+    gone = {a.source: _still_live(db, a) for a in absent if a.lines}
+    vanished = [a.source for a in absent if len(gone.get(a.source, ())) > 5 and len(gone[a.source]) * 10 > a.live]
     if vanished:
         return Counter(), [f"mass_disappearance:{s}" for s in vanished]
     ended: Counter[str] = Counter()
     flags = []
-    for a in absent:
-        if not a.lines:
+    for source, lines in gone.items():
+        if not lines:
             continue
-        if _has_quarantine(batch, d, a.source):
-            flags.append(f"absence_held:{a.source}")
+        if _has_quarantine(batch, d, source):
+            flags.append(f"absence_held:{source}")
             continue
-        # A person erased in this very delivery took some of these lines along already.
-        still = db.scalars(select(LINE.c.id).where(among(LINE.c.id, a.lines), LINE.c.live == 1)).all()
-        if end_lines(db, still, "SORTIE", place.day.isoformat()) or still:
-            ended["SORTIE"] += len(still)
+        end_lines(db, lines, "SORTIE", place.day.isoformat())
+        ended["SORTIE"] += len(lines)
     return ended, flags
+
+
+def _still_live(db: Connection, absent: Absent) -> list[int]:
+    """Without the lines that a person erased in this very delivery took along: their end was announced too."""
+    return list(db.scalars(select(LINE.c.id).where(among(LINE.c.id, absent.lines), LINE.c.live == 1)))
 
 
 def _has_quarantine(batch: Batch, d: int, source: str) -> bool:

@@ -89,7 +89,7 @@ def mandate(r: Heard) -> None:
     )  # fmt: skip
     r.yields(
         "mandate_lot", text.key(own, building_code, number), soft=True,
-        when=truth(building_code.is_valid()) | truth(number.is_valid()),
+        when=truth(number.is_valid()),
         mandate_key=r.key, lot_key=text.key(building_code, number),
     )  # fmt: skip
 

@@ -144,10 +144,10 @@ def heard(
     sheets = collect(layout, documents)
     tables: Rows = {}
     endings, told = ENDINGS.empty_table(), []
-    for name, objects in sheets.items():
+    for sheet, objects in sheets.items():
         loc = objects.key
-        if name in SHEETS:
-            for record, found in SHEETS[name](objects, layout, recall).items():
+        if sheet in SHEETS:
+            for record, found in SHEETS[sheet](objects, layout, recall).items():
                 tables.setdefault(record, []).extend(found)
         else:
             endings, loc = _ends(objects, layout)
@@ -160,7 +160,8 @@ def heard(
         locus="ref",
         deliveries=tuple(arrived),
         lines=lines,
-        rows={record: _joined(found, good & known) for record, found in tables.items()},
+        # A change of a person of whom nothing is held still says who it is: row.erased_key comes before row.unknown_key.
+        rows={name: _joined(found, good if name == "person" else good & known) for name, found in tables.items()},
         endings=_of_lines(endings, good),
         content=_content(lines, roots),
     )

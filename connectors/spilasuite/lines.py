@@ -51,6 +51,7 @@ class Lines:
     """One view of a batch. `raw` is the text as it came, `d` the delivery of each line; the rest is filled by `hear`.
 
     `ignored`: lines that a rule of the contract leaves aside (roles that follow from elsewhere, repeated lines).
+    `aside`: lines of which only the key and the view's `only` column are read.
     """
 
     view: View
@@ -64,12 +65,13 @@ class Lines:
     reason: pa.Array = field(init=False, repr=False)
     flags: Bits = field(init=False, repr=False)
     ignored: Mask = field(init=False, repr=False)
+    aside: Mask = field(init=False, repr=False)
     _faults: list[Fault] = field(default_factory=list, repr=False)
     _texts: dict[str, pa.Array] = field(default_factory=dict, repr=False)
     _read: dict[str, pa.Array] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self.flags, self.ignored = np.zeros(len(self), np.int64), none(len(self))
+        self.flags, self.ignored, self.aside = np.zeros(len(self), np.int64), none(len(self)), none(len(self))
 
     def __len__(self) -> int:
         return len(self.d)
@@ -110,7 +112,7 @@ class Lines:
         """The lines on which a column is read at all; None: every line."""
         if column.name in (*self.view.key, self.view.only):
             return None
-        kept = None if not self.ignored.any() else ~self.ignored
+        kept = None if not self.aside.any() else ~self.aside
         if not column.to or None in column.to:
             return kept
         words = pa.array([word for word in column.to if word is not None])
@@ -297,11 +299,13 @@ def _check_characters(lines: Lines) -> None:
 
 
 def _leave_aside(lines: Lines) -> None:
-    """Lines whose word in the view's `only` column yields nothing are ignored, and not read further."""
+    """Lines whose word in the view's `only` column yields nothing are ignored, and not read further; neither are those
+    whose word is unknown: what their other columns ought to hold cannot be told."""
     if lines.view.only:
         column = lines.view.column(lines.view.only)
         word, _ = enums.closed(lines.text(column), lines.layout.lists[column.list])
         lines.ignored |= truth(pc.equal(word, ""))
+        lines.aside = lines.ignored | truth(pc.is_null(word))
 
 
 def _check_repeats(lines: Lines) -> None:

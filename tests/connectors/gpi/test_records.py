@@ -252,6 +252,11 @@ def test_a_mandate_may_be_without_landlord_lot_and_manager(tmp_path: Path) -> No
     assert answer.rows("mandate_lot") == []
 
 
+def test_a_mandate_of_a_building_without_a_lot_number_names_no_lot(tmp_path: Path) -> None:
+    answer = heard(tmp_path, record("35", NUMMAN="1", CODIMM="G00001"))
+    assert answer.rows("mandate_lot") == []
+
+
 def test_a_record_45_yields_a_lease_and_its_tenant(tmp_path: Path) -> None:
     lease = record(
         "45", NUMBAI="00000004", NUMLOC="00000002", NUMMAN="00000001", CODIMM="G00001", NUMLOT="000005",
