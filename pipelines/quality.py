@@ -48,7 +48,7 @@ class _Shape:
     formed: str
     signs: Mapping[str, str]
     rest: str = "x"
-    runs: bool = True  # whether a run of one sign counts as one
+    runs: bool = True  # whether a run of letters or digits counts as one
 
     def table(self) -> npt.NDArray[np.uint8]:
         table = np.full(256, ord(self.rest), np.uint8)
@@ -58,7 +58,7 @@ class _Shape:
 
 
 SHAPES: dict[str, _Shape] = {
-    "key": _Shape("parts joined by a colon, none of them empty", r"x(:x)*", {":": ":"}),
+    "key": _Shape("parts joined by a colon, none of them empty", r"x(?::x)*", {":": ":"}),
     "phone": _Shape(
         "an international number (E.164)", r"\+9[09]{1,14}", {"+": "+", "0": "0", "123456789": "9"}, runs=False
     ),
@@ -295,7 +295,8 @@ def _masked(texts: pa.ChunkedArray, shape: _Shape) -> pa.ChunkedArray:
 
 
 def _runs_as_one(text: str) -> str:
-    return "".join(sign for sign, _ in groupby(text))
+    """Runs of letters and digits as one sign; punctuation is what a shape is about and stays."""
+    return "".join(sign if sign.isalnum() else "".join(run) for sign, run in groupby(text))
 
 
 # -- how it is judged --------------------------------------------------------------------------------------------------
@@ -356,7 +357,11 @@ def _must_be_computed(results: Any) -> None:
 @cache
 def _bench() -> _Bench:
     gx = _great_expectations()
-    context = gx.get_context(mode="ephemeral")
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+
+    # Everything in memory: by default a folder for documentation pages is made as well.
+    settings = DataContextConfig(store_backend_defaults=InMemoryStoreBackendDefaults())
+    context = gx.get_context(mode="ephemeral", project_config=settings)
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     asset = context.data_sources.add_pandas("memory").add_dataframe_asset("observations")
     return _Bench(asset.add_batch_definition_whole_dataframe("all"), {})

@@ -160,7 +160,7 @@ def heard(
         locus="ref",
         deliveries=tuple(arrived),
         lines=lines,
-        # A change of a person of whom nothing is held still says who it is: row.erased_key comes before row.unknown_key.
+        # A change of a person of whom nothing is held still says who: row.erased_key comes before row.unknown_key.
         rows={name: _joined(found, good if name == "person" else good & known) for name, found in tables.items()},
         endings=_of_lines(endings, good),
         content=_content(lines, roots),

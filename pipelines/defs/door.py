@@ -46,7 +46,9 @@ class Door(Protocol):
 
 
 class Syncing(Door, Protocol):
-    """What to settle, and who hears of each delivery."""
+    """What to settle, for whom (None: as the run's tags say), and who hears of each delivery."""
+
+    def agencies(self) -> Collection[AgencyCode] | None: ...
 
     def nights(self, system: System) -> list[Night]: ...
 
@@ -146,7 +148,15 @@ class SyncCommand(_Command):
     def __init__(self, night: Night, progress: Callable[[Report], None]) -> None:
         super().__init__(night.home, night.at, night.passphrase)
         self._night, self._progress = night, progress
+        self._agencies: frozenset[AgencyCode] = frozenset()
         self.reports: list[Report] = []
+
+    def turns_to(self, agencies: Collection[AgencyCode]) -> None:
+        """Whom the next run is for. Its tags do not say it all: an erased agency is not to be named there."""
+        self._agencies, self.refused = frozenset(agencies), False
+
+    def agencies(self) -> Collection[AgencyCode]:
+        return self._agencies
 
     def nights(self, system: System) -> list[Night]:  # noqa: ARG002 - as the protocol says
         return [self._night]

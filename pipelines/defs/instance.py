@@ -50,6 +50,13 @@ retention:
 code_servers:
   local_startup_timeout: 180
 """
+# The one code location, so that `dagster dev` in HOME/dagster finds it without a clone around it.
+WORKSPACE = """\
+load_from:
+  - python_module:
+      module_name: pipelines.defs.definitions
+      location_name: depositaire
+"""
 
 _STORAGE = ("history", "schedules")
 _HALF_MADE = "half-made-"
@@ -58,9 +65,9 @@ _HALF_MADE = "half-made-"
 def write_instance(home: Home) -> None:
     """Make HOME/dagster with its settings. Settings that are there already are an operator's and stay."""
     home.dagster.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings = home.dagster / "dagster.yaml"
-    if not settings.exists():
-        settings.write_text(SETTINGS, encoding="utf-8")
+    for name, text in (("dagster.yaml", SETTINGS), ("workspace.yaml", WORKSPACE)):
+        if not (home.dagster / name).exists():
+            (home.dagster / name).write_text(text, encoding="utf-8")
 
 
 @contextmanager

@@ -4,9 +4,6 @@ import dagster as dg
 
 from schemas.ids import System
 
-# The check on every canonical table: the rules of `pipelines.quality`.
-INVARIANTS = "invariants"
-
 
 def export_key(system: System) -> dg.AssetKey:
     """What an agency's software, or the portal, sends."""
@@ -20,6 +17,11 @@ def sync_key(system: System) -> dg.AssetKey:
 def table_key(table: str) -> dg.AssetKey:
     """A canonical table, over all agencies."""
     return dg.AssetKey(["table", table])
+
+
+def invariants(system: System) -> str:
+    """The check of a canonical table on what one system brings. Dagster keeps one result of a check in a run."""
+    return f"invariants_{system}"
 
 
 WINDOWS = dg.AssetKey(["contract_windows"])

@@ -48,9 +48,12 @@ def execute_sync(night: Night, progress: Callable[[Report], None] = lambda _: No
             systems = [s for s, agencies in wanted.items() if agencies] + ([System.PORTAL] if portal else [])
             portal = False
             if systems:
-                named = [a for a in every if any(a in agencies for agencies in wanted.values())]
+                door.turns_to({a for agencies in wanted.values() for a in agencies})
+                named = [a for a, contract in every.items() if a in door.agencies() and not contract.erased]
                 tags = tags_of(named, cut) | {SYSTEM_TAG: ",".join(systems)}
                 _run(instance, SYNC_JOB, door, [sync_key(s) for s in systems], tags)
+    if door.error is not None:  # what stopped one system did not stop the others
+        raise door.error
     return door.reports
 
 
@@ -66,6 +69,8 @@ def execute_erasure(
     with open_instance(home) as instance:
         mend(instance, home)
         _run(instance, ERASE_JOB, door, [WINDOWS, ERASURE], {})
+    if door.error is not None:
+        raise door.error
     if door.result is None:
         raise TryAgain("the erasure was not carried out", "The page of its run, under `depositaire up`, says more.")
     return door.result
@@ -88,9 +93,7 @@ def _run(
             run_id=run_id,
             tags={**tags, DOOR_TAG: "command"},
         )
-    if door.error is not None:
-        raise door.error
-    if not result.success and not door.refused:
+    if not result.success and door.error is None and not door.refused:
         raise TryAgain("Dagster could not finish its run", "The page of the run, under `depositaire up`, says more.")
 
 

@@ -26,7 +26,7 @@ def up(home: Home, port: int = 3000, host: str = "127.0.0.1", environment: Mappi
         mend(instance, home)
     with _Asked() as asked:
         child = subprocess.Popen(
-            [sys.executable, "-m", "dagster", "dev", "-m", "pipelines.defs.definitions", "-h", host, "-p", str(port)],
+            [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", host, "-p", str(port)],
             env={**environment, **_told(home)},
             cwd=home.dagster,
             start_new_session=True,  # a signal from the keyboard reaches it once, from here

@@ -9,7 +9,7 @@ Only counts and codes leave this module: no frame, no file name, no message of a
 """
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -17,7 +17,7 @@ import dagster as dg
 from pipelines import sync
 from pipelines.defs.door import Syncing, awaited, contracts
 from pipelines.defs.instance import held_open
-from pipelines.defs.keys import INVARIANTS, SYNC_JOB, export_key, sync_key, table_key
+from pipelines.defs.keys import SYNC_JOB, export_key, invariants, sync_key, table_key
 from pipelines.defs.partitions import AGENCIES, AGENCIES_TAG, SLICE, SLICE_TAG, Slice, enlist, named_in
 from pipelines.defs.telling import green, red, told_plainly
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
@@ -45,12 +45,12 @@ def _sync_asset(system: System) -> dg.AssetsDefinition:
     )
     def settle(context: dg.AssetExecutionContext, door: dg.ResourceParam[Syncing]) -> Iterator[dg.Output[None]]:
         with told_plainly(door):
-            asked = _asked(context)
+            asked = _asked(context, door.agencies())
             every = contracts(door.home())
             enlist(context.instance, (a for a, c in every.items() if not c.erased))
             living = frozenset(a for a, c in every.items() if not c.erased)
             with door.at_work(context.run.run_id), held_open(context.instance, context.run.run_id):
-                desk = _Desk(context, door, living, asked.explicit)
+                desk = _Desk(context, door, system, living, asked.explicit)
                 for night in door.nights(system):
                     agencies = awaited(night, system, [a for a in every if a in asked.agencies])
                     for start in range(0, len(agencies), SLICE):
@@ -73,7 +73,7 @@ def _sync_asset(system: System) -> dg.AssetsDefinition:
 )
 def sync_portal(context: dg.AssetExecutionContext, door: dg.ResourceParam[Syncing]) -> Iterator[dg.Output[None]]:
     with told_plainly(door), door.at_work(context.run.run_id):
-        desk = _Desk(context, door, frozenset(), frozenset())
+        desk = _Desk(context, door, System.PORTAL)
         for night in door.nights(System.PORTAL):
             sync.settle_portal(night, desk, context.run.run_id)
         desk.close()
@@ -108,7 +108,9 @@ class _Asked:
     explicit: frozenset[str] = frozenset()
 
 
-def _asked(context: dg.AssetExecutionContext) -> _Asked:
+def _asked(context: dg.AssetExecutionContext, told: Collection[AgencyCode] | None) -> _Asked:
+    if told is not None:
+        return _Asked(told)
     tags = context.run.tags
     if context.has_partition_key or context.has_partition_key_range:
         chosen = frozenset(context.partition_keys)
@@ -132,10 +134,16 @@ class _Desk:
     """Hears of each delivery as it is settled, and tells Dagster and the door."""
 
     def __init__(
-        self, context: dg.AssetExecutionContext, door: Syncing, living: frozenset[str], explicit: frozenset[str]
+        self,
+        context: dg.AssetExecutionContext,
+        door: Syncing,
+        system: System,
+        living: frozenset[str] = frozenset(),
+        explicit: frozenset[str] = frozenset(),
     ) -> None:
         self._context = context
         self._door = door
+        self._system = system
         self._living = living
         self._heard_of: set[str] = set(explicit & living)
         self._green: set[str] = set()
@@ -192,14 +200,10 @@ class _Desk:
         self._context.log_event(
             dg.AssetCheckEvaluation(
                 asset_key=table_key(table),
-                check_name=INVARIANTS,
+                check_name=invariants(self._system),
                 passed=not broken,
                 severity=dg.AssetCheckSeverity.ERROR,
-                metadata={
-                    "system": self._context.asset_key.path[-1],
-                    "rows": rows,
-                    "broken": dict(sorted(broken.items())),
-                },
+                metadata={"rows": rows, "broken": dict(sorted(broken.items()))},
             )
         )
 

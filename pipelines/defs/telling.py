@@ -36,19 +36,17 @@ def red(context: dg.AssetExecutionContext, agency: str | None, why: Mapping[str,
 
 @contextmanager
 def told_plainly(door: Door) -> Iterator[None]:
-    """What goes wrong is told in words of ours: the text of one of our four ways to say no; else kind and place
-    alone.
+    """What goes wrong is told in our words: the text of one of our four ways to say no, else its kind and place alone.
+
+    `from None`: a failure must not carry the error that it stands for.
     """
     try:
         yield
-        return
     except dg.Failure:
         raise
     except Say as no:
         door.failed(no)
-        failure = dg.Failure(str(no), allow_retries=door.retries and isinstance(no, TryAgain))
+        raise dg.Failure(str(no), allow_retries=door.retries and isinstance(no, TryAgain)) from None
     except Exception as error:  # noqa: BLE001 - its text may quote a record, so it ends here
         door.failed(error)
-        failure = dg.Failure(f"stopped by {place_of(error)}", allow_retries=False)
-    # Raised outside of the handlers: inside them it would carry the error that it stands for.
-    raise failure
+        raise dg.Failure(f"stopped by {place_of(error)}", allow_retries=False) from None

@@ -59,6 +59,8 @@ def forget(root: Path, codes: Collection[AgencyCode], run_id: str = "") -> dict[
         for path in _databases(root):
             if any(_holds(path, code) for code in codes):
                 _scrub(path)
+            elif path.with_name(path.name + "-wal").exists():
+                _empty_log(path)
     except sqlite3.OperationalError as busy:
         if "locked" in str(busy) or "busy" in str(busy):
             raise TryAgain("Dagster's storage is in use", "Wait until its runs end, then do the same again.") from None
@@ -174,13 +176,30 @@ def _backfill(db: sqlite3.Connection, table: str, row: Row, speech: _Speech) -> 
 def _run(db: sqlite3.Connection, table: str, row: Row, speech: _Speech) -> str:
     """A run of this agency alone goes; one of many, and one that erases, is told again without it."""
     body = json.loads(row["run_body"])
+    before = body.get("tags") or {}
     erases = row["pipeline_name"] == ERASE_JOB or row["run_id"] == speech.run_id
-    if not erases and not _is_about_others(body.get("tags") or {}, speech):
+    if not erases and not _is_about_others(before, speech):
         db.execute("DELETE FROM run_tags WHERE run_id = ?", (row["run_id"],))
         return _delete(db, table, row, speech)
-    told = json.dumps(_without(body, speech))
+    tags = _tags_without(before, speech)
+    if speech.names(json.dumps(body.get("partitions_subset"))):
+        body["partitions_subset"] = None  # kept by its keys, which cannot be left out one by one
+    told = json.dumps(_without(body, speech) | {"tags": tags})
     db.execute("UPDATE runs SET run_body = ?, partition = NULL WHERE rowid = ?", (told, row["rowid"]))
+    for key in before.keys() - tags.keys():
+        db.execute("DELETE FROM run_tags WHERE run_id = ? AND key = ?", (row["run_id"], key))
+    for key, value in tags.items():
+        db.execute("UPDATE run_tags SET value = ? WHERE run_id = ? AND key = ?", (value, row["run_id"], key))
     return "mentions"
+
+
+def _tags_without(tags: Mapping[str, str], speech: _Speech) -> dict[str, str]:
+    """Tags in which nothing names the agency. A range that lost one of its ends is none."""
+    told = {k: _strip(v, speech) for k, v in tags.items() if not speech.names(k)}
+    ends = {ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG}
+    if any(speech.names(tags[end]) for end in ends & tags.keys()):
+        told = {k: v for k, v in told.items() if k not in ends}
+    return {k: v for k, v in told.items() if v or not tags[k]}
 
 
 def _is_about_others(tags: Mapping[str, str], speech: _Speech) -> bool:
@@ -191,14 +210,6 @@ def _is_about_others(tags: Mapping[str, str], speech: _Speech) -> bool:
     if PARTITION_NAME_TAG in tags:
         return not speech.names(tags[PARTITION_NAME_TAG])
     return _strip(tags.get(AGENCIES_TAG, "-"), speech) != ""
-
-
-def _tag(db: sqlite3.Connection, table: str, row: Row, speech: _Speech) -> str:
-    told = _strip(row["value"], speech)
-    if speech.names(row["key"]) or not told:
-        return _delete(db, table, row, speech)
-    db.execute("UPDATE run_tags SET value = ? WHERE rowid = ?", (told, row["rowid"]))
-    return "mentions"
 
 
 def _asset(db: sqlite3.Connection, _: str, row: Row, speech: _Speech) -> str:
@@ -225,7 +236,7 @@ def _instigator(db: sqlite3.Connection, table: str, row: Row, speech: _Speech) -
 
 
 _HANDS: dict[str, Hand] = {
-    "event_logs": _event, "bulk_actions": _backfill, "runs": _run, "run_tags": _tag, "asset_keys": _asset,
+    "event_logs": _event, "bulk_actions": _backfill, "runs": _run, "asset_keys": _asset,
     "instigators": _instigator, "jobs": _instigator,
 }  # fmt: skip
 
@@ -298,12 +309,18 @@ def _drop_shards(root: Path) -> int:
 
 
 def _scrub(path: Path) -> None:
-    """Write the file anew and empty its log: nothing of a deleted row stays in a free page."""
+    """Write the file anew: nothing of a deleted row stays in a free page."""
     with _opened(path) as db:
         db.execute("VACUUM")
+    _empty_log(path)
+
+
+def _empty_log(path: Path) -> None:
+    """Move a database's log into it. Readers leave logs behind; the last one that may write takes them away."""
+    with _opened(path) as db:
         busy, *_ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            raise TryAgain("Dagster's storage is being read", "Do the same again.")
+    if busy:
+        raise TryAgain("Dagster's storage is being read", "Do the same again.")
 
 
 def _opened(path: Path) -> "closing[sqlite3.Connection]":

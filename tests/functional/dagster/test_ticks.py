@@ -2,11 +2,11 @@
 
 import datetime as dt
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 
 from pipelines.defs import sensors
 from pipelines.defs.definitions import defs
@@ -25,7 +25,7 @@ HEADER = (
 NIGHT = dt.datetime(2026, 1, 7, 2, 30, tzinfo=dt.UTC)
 
 
-def tick(name: str, instance: dg.DagsterInstance) -> "dg.ScheduleExecutionData":  # type: ignore[name-defined]
+def tick(name: str, instance: dg.DagsterInstance) -> ScheduleExecutionData:
     schedule = defs().get_repository_def().get_schedule_def(name)
     return schedule.evaluate_tick(dg.build_schedule_context(instance, NIGHT))
 
@@ -60,8 +60,11 @@ def test_a_night_asks_for_the_agencies_that_use_the_system(instance: dg.DagsterI
         assert request.asset_selection == [sync_key(system)]
         asked[system] = request.tags[AGENCIES_TAG]
     assert asked == {
-        System.SPILASUITE: "A0001,A0003", System.SDGI: "A0001,A0002", System.GPI: "A0001,A0002", System.LOGIN: "A0001,A0003",
-    }  # fmt: skip
+        System.SPILASUITE: "A0001,A0003",
+        System.SDGI: "A0001,A0002",
+        System.GPI: "A0001,A0002",
+        System.LOGIN: "A0001,A0003",
+    }
 
 
 def test_the_same_night_ticking_twice_asks_for_nothing_new(instance: dg.DagsterInstance, at_home: Home) -> None:
@@ -81,7 +84,7 @@ def test_agencies_of_the_register_become_partitions_in_its_order(
     row = "{};NOUVELLE;91234567800013;2025-01-01;;;;;gpi;dpo@agence.test"
     register(after, tmp_path, [row.format("ZZZZ1"), row.format("B0001")])
     tick("nightly_gpi", instance)
-    assert instance.get_dynamic_partitions("agency") == ["A0001", "A0002", "A0003", "ZZZZ1", "B0001"]
+    assert instance.get_dynamic_partitions("agency") == ["A0001", "A0002", "A0003", "B0001", "ZZZZ1"]
 
 
 def test_many_agencies_are_cut_into_runs_of_about_250(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,12 +106,12 @@ def test_many_agencies_are_cut_into_runs_of_about_250(tmp_path: Path, monkeypatc
 
 
 @pytest.fixture
-def watched(after: Installation, at_home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+def watched(after: Installation, at_home: Home, monkeypatch: pytest.MonkeyPatch) -> Installation:
     """An inbox that the home remembers. What was written a moment ago counts as left alone."""
     with House.open(at_home) as house:
         house.remember_inbox(after.inbox)
     monkeypatch.setattr(sensors, "QUIET", dt.timedelta(0))
-    yield after
+    return after
 
 
 def look(instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult:

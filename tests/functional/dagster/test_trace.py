@@ -1,6 +1,9 @@
 """An agency is forgotten by Dagster: every row and every byte, and nothing of anybody else."""
 
+import shutil
+import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -10,56 +13,86 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
 
+from pipelines.defs import trace
 from pipelines.defs.definitions import defs
-from pipelines.defs.keys import sync_key
+from pipelines.defs.instance import open_instance
+from pipelines.defs.keys import ERASURE, sync_key
 from pipelines.defs.partitions import AGENCIES_TAG
 from pipelines.defs.run import execute_erasure
 from pipelines.defs.sync import SYNC_ASSETS
 from pipelines.defs.trace import forget, mentions
 from schemas.errors import TryAgain
 from schemas.home import Home
-from schemas.ids import AgencyCode, System
+from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from store.house import House
 from tests.functional.conftest import Installation, noon
 from tests.functional.dagster.conftest import bytes_holding, colours, settle
 
 GONE = AgencyCode("A0001")
+RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-@pytest.fixture
-def spoken_of(after: Installation, instance: dg.DagsterInstance, at_home: Home) -> Installation:
-    """A0001 in every place where Dagster can speak of it: alone, among others, at the edge of a range, in a backfill."""
-    with House.open(at_home) as house:
-        house.remember_inbox(after.inbox)
-    settle(after, agencies=[GONE], systems=[System.SDGI])
+@pytest.fixture(scope="module")
+def spoken(first_night: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A0001 wherever Dagster can speak of it: alone, among others, at the edge of a range, in a backfill, in a tick."""
+    root = Path(shutil.copytree(first_night, tmp_path_factory.mktemp("spoken-of") / "copy"))
+    there = Installation.on(root)
+    with House.open(there.home) as house:
+        house.remember_inbox(there.inbox)
+    settle(there, agencies=[GONE], systems=[System.SDGI])
+    with pytest.MonkeyPatch.context() as environment, open_instance(there.home) as instance:
+        environment.setenv("DEPOSITAIRE_HOME", str(there.home.root))
+        launched_on_the_page(instance, sync_key(System.SDGI), {"dagster/partition": GONE})
+        launched_on_the_page(instance, sync_key(System.SDGI), {RANGE[0]: GONE, RANGE[1]: "A0002"})
+        instance.report_runless_asset_event(dg.AssetMaterialization(sync_key(System.SDGI), partition=GONE))
+        with partition_loading_context(dynamic_partitions_store=instance):
+            instance.add_backfill(backfill_of(instance))
+        tick = TickStatus.SKIPPED
+        instance.create_tick(
+            TickData("origin", "sensor", InstigatorType.SENSOR, tick, time.time(), skip_reason=f"of {GONE}")
+        )
+        colours(instance, System.SDGI)  # a cache that lists it
+    return root
+
+
+def launched_on_the_page(instance: dg.DagsterInstance, asset: dg.AssetKey, tags: dict[str, str]) -> None:
     job = defs().resolve_implicit_global_asset_job_def()
-    for tags in (
-        {"dagster/partition": str(GONE)},
-        {"dagster/asset_partition_range_start": str(GONE), "dagster/asset_partition_range_end": "A0002"},
-    ):
-        assert job.execute_in_process(QUIET, instance, asset_selection=[sync_key(System.SDGI)], tags=tags).success
-    instance.report_runless_asset_event(
-        dg.AssetMaterialization(sync_key(System.SDGI), partition=GONE, tags={"of": GONE})
+    result = job.execute_in_process(QUIET, instance, asset_selection=[asset], tags=tags, raise_on_error=False)
+    assert result.success
+
+
+def backfill_of(instance: dg.DagsterInstance) -> PartitionBackfill:
+    return PartitionBackfill.from_asset_partitions(
+        backfill_id="bf1",
+        asset_graph=AssetGraph.from_assets(SYNC_ASSETS),
+        partition_names=[GONE, "A0002"],
+        asset_selection=[sync_key(System.SDGI)],
+        backfill_timestamp=time.time(),
+        tags={"of": str(GONE)},
+        dynamic_partitions_store=instance,
+        all_partitions=False,
+        title=None,
+        description=None,
+        run_config=None,
     )
-    with partition_loading_context(dynamic_partitions_store=instance):
-        instance.add_backfill(
-            PartitionBackfill.from_asset_partitions(
-                "bf1", AssetGraph.from_assets(SYNC_ASSETS), [GONE, "A0002"], [sync_key(System.SDGI)], instance,
-                {"of": str(GONE)}, time.time(), False, None, None, None,
-            )
-        )  # fmt: skip
-    instance.create_tick(
-        TickData("origin", "sensor", InstigatorType.SENSOR, TickStatus.SKIPPED, time.time(), skip_reason=f"of {GONE}")
-    )
-    colours(instance, System.SDGI)  # a cache that lists it
-    return after
+
+
+@pytest.fixture
+def spoken_of(spoken: Path, tmp_path: Path) -> Installation:
+    return Installation.on(Path(shutil.copytree(spoken, tmp_path / "spoken-of")))
+
+
+@pytest.fixture
+def speaking(spoken_of: Installation) -> Iterator[dg.DagsterInstance]:
+    with open_instance(spoken_of.home) as opened:
+        yield opened
 
 
 def test_the_search_finds_it_wherever_dagster_speaks_of_it(spoken_of: Installation) -> None:
     found = mentions(spoken_of.home.dagster, GONE)
     assert {
-        "index:event_logs", "index:asset_event_tags", "index:asset_keys", "index:dynamic_partitions", "run:event_logs",
+        "index:event_logs", "index:asset_keys", "index:dynamic_partitions", "run:event_logs",
         "runs:runs", "runs:run_tags", "runs:bulk_actions", "runs:backfill_tags", "schedules:job_ticks",
     } <= set(found)  # fmt: skip
 
@@ -73,16 +106,16 @@ def test_nothing_of_it_is_left_in_any_row_or_any_byte(spoken_of: Installation) -
     assert bytes_holding(root, GONE) == []
 
 
-def test_the_others_keep_their_colours_runs_and_events(spoken_of: Installation, instance: dg.DagsterInstance) -> None:
-    before = {s: colours(instance, s) for s in (System.SDGI, System.GPI, System.LOGIN, System.SPILASUITE)}
-    runs = {r.run_id for r in instance.get_runs()}
+def test_the_others_keep_their_colours_runs_and_events(spoken_of: Installation, speaking: dg.DagsterInstance) -> None:
+    before = {s: colours(speaking, s) for s in (System.SDGI, System.GPI, System.LOGIN, System.SPILASUITE)}
+    runs = {r.run_id for r in speaking.get_runs()}
     forget(spoken_of.home.dagster, [GONE])
     for system, shown in before.items():
-        assert colours(instance, system) == {a: c for a, c in shown.items() if a != GONE}
-    kept = {r.run_id: r for r in instance.get_runs()}
+        assert colours(speaking, system) == {a: c for a, c in shown.items() if a != GONE}
+    kept = {r.run_id: r for r in speaking.get_runs()}
     assert len(runs) - len(kept) == 2, "a run of it alone, from each door"
     assert {r.tags.get(AGENCIES_TAG) for r in kept.values()} == {"A0002,A0003", None}
-    assert instance.get_latest_materialization_event(sync_key(System.SDGI)) is not None
+    assert speaking.get_latest_materialization_event(sync_key(System.SDGI)) is not None
 
 
 def test_forgetting_twice_is_forgetting_once(spoken_of: Installation) -> None:
@@ -90,19 +123,15 @@ def test_forgetting_twice_is_forgetting_once(spoken_of: Installation) -> None:
     assert forget(spoken_of.home.dagster, [GONE]) == {GONE: {}}
 
 
-def test_an_agency_that_comes_back_starts_grey(spoken_of: Installation, instance: dg.DagsterInstance) -> None:
+def test_an_agency_that_comes_back_starts_grey(spoken_of: Installation, speaking: dg.DagsterInstance) -> None:
     forget(spoken_of.home.dagster, [GONE])
-    instance.add_dynamic_partitions("agency", [GONE])
-    assert {colours(instance, s)[GONE] for s in (System.SDGI, System.GPI)} == {"grey"}
+    speaking.add_dynamic_partitions("agency", [GONE])
+    assert {colours(speaking, s)[GONE] for s in (System.SDGI, System.GPI)} == {"grey"}
 
 
 def test_a_storage_in_use_is_left_for_later(
-    spoken_of: Installation, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    spoken_of: Installation, speaking: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sqlite3
-
-    from pipelines.defs import trace
-
     monkeypatch.setattr(trace, "_PATIENCE_SECONDS", 0.1)
     busy = sqlite3.connect(spoken_of.home.dagster / "history" / "runs" / "index.db", isolation_level=None)
     busy.execute("BEGIN IMMEDIATE")
@@ -129,6 +158,25 @@ def test_an_erasure_leaves_its_own_record_and_nothing_else(after: Installation, 
     assert certified.partition_key == code
     assert certified.asset_materialization is not None
     assert certified.asset_materialization.metadata["certificate"].value == "A0003-20260114.json"
+
+
+def test_an_erasure_launched_on_the_page_leaves_as_little(
+    after: Installation, instance: dg.DagsterInstance, at_home: Home
+) -> None:
+    """Its run is Dagster's own job, and carries the agency's partition as a tag."""
+    instance.add_dynamic_partitions("erasure", ["A0003"])
+    launched_on_the_page(instance, ERASURE, {"dagster/partition": "A0003"})
+    assert mentions(after.home.dagster, AgencyCode("A0003")) == {}
+    (run,) = instance.get_runs(limit=1)
+    assert run.status is dg.DagsterRunStatus.SUCCESS
+    assert "dagster/partition" not in run.tags
+
+
+def test_what_still_comes_from_an_erased_agency_is_refused_without_naming_it_again(after: Installation) -> None:
+    assert execute_erasure(after.home, noon("2026-01-14")).complete
+    reports = settle(after, agencies=["A0003"], systems=AGENCY_SYSTEMS)
+    assert {(r.agency, r.reason) for r in reports} == {("A0003", "agency.contract_ended")}
+    assert mentions(after.home.dagster, AgencyCode("A0003")) == {}
 
 
 def test_nothing_due_erases_nothing_and_tells_the_windows(after: Installation, instance: dg.DagsterInstance) -> None:
