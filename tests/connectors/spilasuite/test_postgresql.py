@@ -149,7 +149,8 @@ def test_a_password_of_any_characters_opens_and_a_wrong_one_is_not_repeated(serv
         admin.execute("GRANT USAGE ON SCHEMA extranet TO lecteur")
         admin.execute("GRANT SELECT ON ALL TABLES IN SCHEMA extranet TO lecteur")
         (rules,) = admin.execute("SHOW hba_file").fetchone() or ("",)
-        Path(rules).write_text(f"local all lecteur scram-sha-256\n{Path(rules).read_text()}")
+        asked = "local all lecteur scram-sha-256\nhost all lecteur all scram-sha-256\n"
+        Path(rules).write_text(asked + Path(rules).read_text())
         admin.execute("SELECT pg_reload_conf()")
     _wait_for_the_new_rules(server)
     assert _opened(server.source(UID="lecteur", PWD=PASSWORD)).arrived.agency == "A0001"
