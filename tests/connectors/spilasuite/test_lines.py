@@ -223,6 +223,12 @@ def test_rows_that_differ_in_a_column_nobody_reads_are_not_the_same(tmp_path: Pa
 # ---------------------------------------------------------------- roles
 
 
+@pytest.mark.parametrize("role", [None, "AUTRE"])
+def test_of_an_unknown_role_nothing_but_the_role_is_wrong(role: str | None, tmp_path: Path) -> None:
+    cells: dict[str, Cell] = {"type_objet": None, "id_objet": None, "date_debut": "2026-02-31"}
+    assert _verdict(tmp_path, "v_tiers_role", code_role=role, **cells) == "row.bad_enum"
+
+
 @pytest.mark.parametrize("role", ["COPRO", "LOCAT", "PROPR", "GARAN", "GESTI"])
 def test_other_roles_than_the_council_are_ignored_and_not_read_further(role: str, tmp_path: Path) -> None:
     answer = heard_row(

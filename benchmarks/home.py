@@ -1,0 +1,59 @@
+"""A home on which nights are measured: registered agencies with an instruction for everything."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from benchmarks.generate import write_register
+from benchmarks.portfolio import Agency, Night
+from ledger.entry import Instruction
+from ledger.log import Log
+from pipelines import opening, sync
+from schemas.home import Home
+from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
+from schemas.mandate import Purpose
+from schemas.report import Report
+
+_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class _Desk:
+    """Listens to nothing."""
+
+    def settled(self, report: Report) -> None: ...
+
+    def checked(
+        self, table: str, evaluated: int, broken: Mapping[str, int], agencies: Sequence[AgencyCode]
+    ) -> None: ...
+
+
+def make(root: Path, agencies: Sequence[Agency]) -> Home:
+    """A new home: embedded store, keys in a file."""
+    home = Home.at(root)
+    opening.make(home, None)
+    opening.load_register(home, write_register(agencies, root), _BEFORE)
+    for agency in agencies:
+        code = AgencyCode(agency.code)
+        said = Instruction(
+            code, AGENCY_SYSTEMS, ("*",), (Purpose.EXTRANET,), _BEFORE, None, "ANNEXE-2026", "gerance", _BEFORE
+        )
+        Log.at(home, code).append(said, _BEFORE)
+    return home
+
+
+def point(home: Home, deliveries: Sequence[Path]) -> None:
+    """SpiLaSuite is read from a source, not from the inbox."""
+    for path in deliveries:
+        opening.set_source(home, path.parts[-3], System.SPILASUITE, f"Driver=SQLite3;Database={path}")
+
+
+def noon(of: Night) -> datetime:
+    return datetime.combine(of.day, time(12), ZoneInfo("Europe/Paris"))
+
+
+def night(home: Home, inbox: Path, system: System, of: Night) -> list[Report]:
+    """One whole night of one system: open, read, admit, check, seal, keep, receipt."""
+    return sync.settle(
+        sync.Night(home, noon(of), inbox, (system,)), system, sync.registered(home), _Desk(), "benchmark"
+    )
