@@ -2,7 +2,7 @@
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -124,7 +124,7 @@ def _changed(block: Block, kind: str, of: str) -> Mask:
     return block.changed.get(of, np.zeros(block.sizes().get(of, 0), np.bool_))
 
 
-_PART = {
+_PART: dict[str, Callable[[Block], slice]] = {
     "20": lambda block: slice(0, block.owners),
     "30": lambda block: slice(block.owners, block.owners + block.landlords),
     "40": lambda block: slice(block.owners + block.landlords, None),

@@ -131,8 +131,8 @@ def _modified(
     inside: pa.Array | str = "",
 ) -> Part:
     mask = block.changed[kind]
-    chosen = [where(part, mask) if isinstance(part, pa.Array) else part for part in (attributes, inside)]
-    return section, _whole(name, _id(prefix, block.ids(kind)[mask]), *chosen, action="M")
+    about, within = (where(part, mask) if isinstance(part, pa.Array) else part for part in (attributes, inside))
+    return section, _whole(name, _id(prefix, block.ids(kind)[mask]), about, within, action="M")
 
 
 # -- everything ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +163,8 @@ _PREPARE: dict[str, Callable[[Task], Prepared]] = {
 def main(arguments: Sequence[str]) -> None:
     task = Task(**json.loads(arguments[0]))
     result = run(task)
-    rounded = {name: round(value, 4) for name, value in asdict(result).items() if isinstance(value, float)}
-    print(json.dumps(asdict(replace(result, **rounded))))
+    told = asdict(result)
+    print(json.dumps({n: round(value, 4) if isinstance(value, float) else value for n, value in told.items()}))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class Door(Protocol):
 
     def at_work(self, run_id: str) -> AbstractContextManager[None]: ...
 
-    def failed(self, error: Exception) -> None: ...
+    def failed(self, error: BaseException) -> None: ...
 
 
 class Syncing(Door, Protocol):
@@ -109,7 +109,7 @@ class Standing:
 
     def heard(self, report: Report) -> None: ...
 
-    def failed(self, error: Exception) -> None: ...
+    def failed(self, error: BaseException) -> None: ...
 
     def told(self, agency: AgencyCode, step: Step, outcome: Outcome) -> None: ...
 
@@ -123,7 +123,7 @@ class _Command:
 
     def __init__(self, home: Home, at: datetime, passphrase: str | None) -> None:
         self._home, self._at, self._passphrase = home, at, passphrase
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.refused = False  # whether the run fails because of what was found, and not of how it went
 
     def home(self) -> Home:
@@ -138,7 +138,7 @@ class _Command:
     def at_work(self, run_id: str) -> AbstractContextManager[None]:  # noqa: ARG002 - as the protocol says
         return nullcontext()  # held since before the run began
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: BaseException) -> None:
         self.error = self.error or error
 
 

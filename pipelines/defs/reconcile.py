@@ -27,7 +27,7 @@ def reconcile_spilasuite(
     context: dg.AssetExecutionContext, door: dg.ResourceParam[Syncing]
 ) -> Iterator[dg.Output[None]]:
     refused = 0
-    with told_plainly(door), door.at_work(context.run.run_id):
+    with told_plainly(context, door), door.at_work(context.run.run_id):
         every = [a for a, c in contracts(door.home()).items() if not c.erased]
         enlist(context.instance, every)
         for night in door.nights(SYSTEM):

@@ -16,7 +16,7 @@ from pipelines import erasure
 from pipelines.defs.door import Sweeping, contracts
 from pipelines.defs.keys import ERASE_JOB, ERASURE, NOTHING_LEFT, WINDOWS, sync_key
 from pipelines.defs.partitions import ERASURES
-from pipelines.defs.telling import green, red, told_plainly
+from pipelines.defs.telling import fail, green, red, told_plainly
 from pipelines.defs.trace import forget
 from pipelines.erasure import Broom, Erasure, Swept
 from pipelines.sync import code_version
@@ -38,8 +38,10 @@ _SOON = timedelta(days=60)
     tags={"gdpr/article": "28_3_g"},
     description="Where every agency's contract window stands, and which close within sixty days.",
 )
-def contract_windows(door: dg.ResourceParam[Sweeping]) -> Iterator[dg.MaterializeResult[None]]:
-    with told_plainly(door):
+def contract_windows(
+    context: dg.AssetExecutionContext, door: dg.ResourceParam[Sweeping]
+) -> Iterator[dg.MaterializeResult[None]]:
+    with told_plainly(context, door):
         every, at = contracts(door.home()), door.at()
         counted = Counter(_standing(c, state(c, at)) for c in every.values())
         told = {name: counted.get(name, 0) for name in (*(str(s) for s in State), "erased")}
@@ -69,7 +71,6 @@ def _standing(contract: Contract, now: State) -> str:
     kinds={"python"},
     tags={"gdpr/article": "28_3_g"},
     pool="erasure",
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=120),
     check_specs=[
         dg.AssetCheckSpec(
             NOTHING_LEFT, asset=ERASURE, blocking=True, description="An independent search finds nothing of the erased."
@@ -80,7 +81,7 @@ def _standing(contract: Contract, now: State) -> str:
 def agency_erasure(
     context: dg.AssetExecutionContext, door: dg.ResourceParam[Sweeping]
 ) -> Iterator[dg.AssetCheckResult]:
-    with told_plainly(door), door.at_work(context.run.run_id):
+    with told_plainly(context, door), door.at_work(context.run.run_id):
         chosen = _chosen(context)
         home = door.home()
         hands = broom(home, door.passphrase(), _forgetter(context))
@@ -90,7 +91,7 @@ def agency_erasure(
             _tell(context, each)
         door.swept(swept)
         yield _nothing_left(swept)
-        _fail_if_any(door, swept)
+        _fail_if_any(context, door, swept)
 
 
 def broom(home: Home, passphrase: str | None, forget_here: Callable[[AgencyCode], Mapping[str, int]]) -> Broom:
@@ -145,11 +146,11 @@ def _nothing_left(swept: Swept) -> dg.AssetCheckResult:
     )
 
 
-def _fail_if_any(door: Sweeping, swept: Swept) -> None:
+def _fail_if_any(context: dg.AssetExecutionContext, door: Sweeping, swept: Swept) -> None:
     unfinished = sum(e.certificate is None for e in swept.erasures)
     if unfinished:
         told = f"{unfinished} of {len(swept.erasures)} erasures could not be finished"
-        raise dg.Failure(told, allow_retries=door.retries)
+        fail(context, door, told, {}, mendable=True)
 
 
 ERASURE_ASSETS = [contract_windows, agency_erasure]

@@ -1,7 +1,8 @@
 """The command line's way into the jobs: the same runs as the daemon's, in this process, on the home's own instance."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import dagster as dg
@@ -84,7 +85,7 @@ def _run(
     tags: Mapping[str, str],
 ) -> None:
     run_id = str(uuid.uuid4())
-    with alive(door.home(), run_id):
+    with alive(door.home(), run_id), _ended(instance, run_id):
         result = _job(job, door).execute_in_process(
             run_config=_SILENT,
             instance=instance,
@@ -93,8 +94,22 @@ def _run(
             run_id=run_id,
             tags={**tags, DOOR_TAG: "command"},
         )
+    if isinstance(door.error, KeyboardInterrupt):
+        raise door.error
     if not result.success and door.error is None and not door.refused:
         raise TryAgain("Dagster could not finish its run", "The page of the run, under `depositaire up`, says more.")
+
+
+@contextmanager
+def _ended(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Whatever interrupts a run, Dagster hears that it is over."""
+    try:
+        yield
+    except BaseException:
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            instance.report_run_failed(run, "This run was interrupted. What it had kept stays.")
+        raise
 
 
 def _job(name: str, door: SyncCommand | SweepCommand) -> dg.JobDefinition:

@@ -19,14 +19,13 @@ from pipelines.defs.door import Syncing, awaited, contracts
 from pipelines.defs.instance import held_open
 from pipelines.defs.keys import SYNC_JOB, export_key, invariants, sync_key, table_key
 from pipelines.defs.partitions import AGENCIES, AGENCIES_TAG, SLICE, SLICE_TAG, Slice, enlist, named_in
-from pipelines.defs.telling import green, red, told_plainly
+from pipelines.defs.telling import fail, green, red, told_plainly
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.records import RECORDS
 from schemas.report import Report
 
 # What waiting may mend: a source that did not answer. Everything else would be refused again.
 MENDABLE = frozenset({"source.unreachable"})
-_RETRY = dg.RetryPolicy(max_retries=2, delay=120)
 
 
 def _sync_asset(system: System) -> dg.AssetsDefinition:
@@ -40,11 +39,10 @@ def _sync_asset(system: System) -> dg.AssetsDefinition:
         kinds={"python"},
         tags={"gdpr/scope": "processor", "system": str(system)},
         pool=f"sync_{system}",
-        retry_policy=_RETRY,
         description=f"Deliveries of {system}: read, gated, checked, kept. Partition: the agency.",
     )
     def settle(context: dg.AssetExecutionContext, door: dg.ResourceParam[Syncing]) -> Iterator[dg.Output[None]]:
-        with told_plainly(door):
+        with told_plainly(context, door):
             asked = _asked(context, door.agencies())
             every = contracts(door.home())
             enlist(context.instance, (a for a, c in every.items() if not c.erased))
@@ -72,7 +70,7 @@ def _sync_asset(system: System) -> dg.AssetsDefinition:
     description="The portal's own accounts and attachments: no agency, no instruction (portal.md).",
 )
 def sync_portal(context: dg.AssetExecutionContext, door: dg.ResourceParam[Syncing]) -> Iterator[dg.Output[None]]:
-    with told_plainly(door), door.at_work(context.run.run_id):
+    with told_plainly(context, door), door.at_work(context.run.run_id):
         desk = _Desk(context, door, System.PORTAL)
         for night in door.nights(System.PORTAL):
             sync.settle_portal(night, desk, context.run.run_id)
@@ -181,11 +179,8 @@ class _Desk:
                 red(self._context, agency or None, {"refused": dict(sorted(reasons.items()))})
         if self._refused:
             codes = sum(self._refused.values(), Counter())
-            raise dg.Failure(
-                f"{len(self._refused)} of {len(self._heard_of)} were refused something",
-                metadata={"refused": dict(sorted(codes.items()))},
-                allow_retries=self._door.retries and codes.keys() <= MENDABLE,
-            )
+            told = f"{len(self._refused)} of {len(self._heard_of)} were refused something"
+            fail(self._context, self._door, told, {"refused": dict(sorted(codes.items()))}, codes.keys() <= MENDABLE)
 
     def _accepted(self, agency: str, counts: Mapping[str, int | str]) -> None:
         self._green.add(agency)

@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 
 from pipelines.defs.discretion import place_of
@@ -34,19 +35,37 @@ def red(context: dg.AssetExecutionContext, agency: str | None, why: Mapping[str,
     context.instance.report_dagster_event(event, context.run.run_id, logging.DEBUG)
 
 
+# Waited for inside the run: long enough for a server to come back, short enough not to hold up the night.
+RETRIES = 2
+PAUSE_SECONDS = 120
+
+
+def fail(context: dg.AssetExecutionContext, door: Door, told: str, why: Mapping[str, Any], mendable: bool) -> NoReturn:
+    """End a run in words of ours. What waiting may mend is tried again, where the door has the patience.
+
+    Dagster's own retry policy would also try again what was interrupted from the keyboard, and what can never succeed.
+    """
+    if mendable and door.retries and context.retry_number < RETRIES:
+        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=PAUSE_SECONDS) from None
+    raise dg.Failure(told, dict(why), allow_retries=False) from None
+
+
 @contextmanager
-def told_plainly(door: Door) -> Iterator[None]:
+def told_plainly(context: dg.AssetExecutionContext, door: Door) -> Iterator[None]:
     """What goes wrong is told in our words: the text of one of our four ways to say no, else its kind and place alone.
 
-    `from None`: a failure must not carry the error that it stands for.
+    `from None` (in `fail`): a failure must not carry the error that it stands for.
     """
     try:
         yield
-    except dg.Failure:
+    except (dg.Failure, dg.RetryRequested):
+        raise
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+        door.failed(KeyboardInterrupt())
         raise
     except Say as no:
         door.failed(no)
-        raise dg.Failure(str(no), allow_retries=door.retries and isinstance(no, TryAgain)) from None
+        fail(context, door, str(no), {}, mendable=isinstance(no, TryAgain))
     except Exception as error:  # noqa: BLE001 - its text may quote a record, so it ends here
         door.failed(error)
-        raise dg.Failure(f"stopped by {place_of(error)}", allow_retries=False) from None
+        fail(context, door, f"stopped by {place_of(error)}", {}, mendable=False)

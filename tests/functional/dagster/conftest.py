@@ -10,6 +10,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from pipelines.defs import run
+from pipelines.defs.definitions import defs
 from pipelines.defs.instance import open_instance
 from pipelines.defs.keys import sync_key
 from pipelines.defs.partitions import AGENCIES
@@ -53,6 +54,16 @@ def colours(instance: dg.DagsterInstance, system: System) -> dict[str, str]:
             red = status.deserialize_failed_partition_subsets(AGENCIES).get_partition_keys()
             shown |= dict.fromkeys(green, "green") | dict.fromkeys(red, "red")
     return shown
+
+
+def launched_on_the_page(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, tags: dict[str, str], succeeds: bool = True
+) -> None:
+    """A run of one asset as the web page asks for it: Dagster's own job, partitions in its tags."""
+    job = defs().resolve_implicit_global_asset_job_def()
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    result = job.execute_in_process(quiet, instance, asset_selection=[asset], tags=tags, raise_on_error=False)
+    assert result.success is succeeds
 
 
 def bytes_holding(root: Path, text: str) -> list[str]:

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines.defs.definitions import defs
 from pipelines.defs.keys import invariants, sync_key, table_key
 from pipelines.defs.partitions import AGENCIES_TAG, DOOR_TAG
 from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, System
 from tests.functional.conftest import SAMPLES, Installation
-from tests.functional.dagster.conftest import DAY, bytes_holding, colours, prepare, settle
+from tests.functional.dagster.conftest import DAY, bytes_holding, colours, launched_on_the_page, prepare, settle
 
 
 def test_one_refused_agency_is_red_and_nobody_else(instance: dg.DagsterInstance) -> None:
@@ -81,26 +80,16 @@ def test_agencies_chosen_on_the_page_are_each_given_an_answer(
 
     with House.open(at_home) as house:
         house.remember_inbox(after.inbox)
-    job = defs().resolve_implicit_global_asset_job_def()
     ends = {"dagster/asset_partition_range_start": "A0001", "dagster/asset_partition_range_end": "A0003"}
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    result = job.execute_in_process(
-        quiet, instance, asset_selection=[sync_key(System.SDGI)], tags=ends, raise_on_error=False
-    )
-    assert result.success
+    launched_on_the_page(instance, sync_key(System.SDGI), ends)
     assert colours(instance, System.SDGI) == {"A0001": "green", "A0002": "green", "A0003": "green"}
 
 
 def test_a_range_whose_ends_changed_places_fails_instead_of_doing_nothing(
     instance: dg.DagsterInstance, at_home: Home
 ) -> None:
-    job = defs().resolve_implicit_global_asset_job_def()
     ends = {"dagster/asset_partition_range_start": "A0003", "dagster/asset_partition_range_end": "A0001"}
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    result = job.execute_in_process(
-        quiet, instance, asset_selection=[sync_key(System.SDGI)], tags=ends, raise_on_error=False
-    )
-    assert not result.success
+    launched_on_the_page(instance, sync_key(System.SDGI), ends, succeeds=False)
 
 
 def test_the_names_of_deliveries_stay_out_of_dagster(after: Installation) -> None:

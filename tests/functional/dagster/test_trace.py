@@ -14,7 +14,6 @@ from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
 
 from pipelines.defs import trace
-from pipelines.defs.definitions import defs
 from pipelines.defs.instance import open_instance
 from pipelines.defs.keys import ERASURE, sync_key
 from pipelines.defs.partitions import AGENCIES_TAG
@@ -26,11 +25,10 @@ from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from store.house import House
 from tests.functional.conftest import Installation, noon
-from tests.functional.dagster.conftest import bytes_holding, colours, settle
+from tests.functional.dagster.conftest import bytes_holding, colours, launched_on_the_page, settle
 
 GONE = AgencyCode("A0001")
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +52,6 @@ def spoken(first_night: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         colours(instance, System.SDGI)  # a cache that lists it
     return root
-
-
-def launched_on_the_page(instance: dg.DagsterInstance, asset: dg.AssetKey, tags: dict[str, str]) -> None:
-    job = defs().resolve_implicit_global_asset_job_def()
-    result = job.execute_in_process(QUIET, instance, asset_selection=[asset], tags=tags, raise_on_error=False)
-    assert result.success
 
 
 def backfill_of(instance: dg.DagsterInstance) -> PartitionBackfill:
