@@ -21,6 +21,10 @@ from store.agency import Shelf
 from store.house import House
 from store.tables import DELIVERY
 
+_ACCOUNTS, _ATTACHMENTS = "PORTAIL_COMPTES", "PORTAIL_RATTACHEMENTS"
+# The key of an attachment: id_compte:code_agence:systeme:cle_personne, parts as they came (portal.md).
+_ATTACHMENT_KEY = r"^(?P<account>.*?):(?P<agency>[A-Z0-9]{5}):"
+
 
 class Books:
     """Read afresh at each batch: a withdrawal or a moved end counts from the next batch on."""
@@ -61,39 +65,47 @@ class Books:
 
     def without_erased(self, reading: Reading) -> Reading:
         """Portal lines that name erased agencies only are ignored (portal.md): attachments, and accounts left without
-        any other."""
+        any other. Lines put aside and repeated lines name an agency as well as any other."""
         erased = sorted(register.erased_codes(self._house.db))
-        attachments = reading.rows.get("portal_attachment")
-        if not erased or attachments is None:
+        if not erased:
             return reading
-        gone = pc.is_in(attachments["agency_code"], value_set=pa.array(erased, pa.string())).to_numpy(
-            zero_copy_only=False
-        )
-        d = reading.lines["d"].to_numpy()[attachments["line"].to_numpy()]
-        holders = list(zip(d.tolist(), attachments["account_id"].to_pylist(), strict=True))
+        lines, said = reading.lines, _attached(reading.lines)
+        gone = pc.is_in(said["agency"], value_set=pa.array(erased, pa.string())).to_numpy(zero_copy_only=False)
+        holders = list(zip(said["d"].to_pylist(), said["account"].to_pylist(), strict=True))
         keeping = {h for h, g in zip(holders, gone, strict=True) if not g}
         losing = {h for h, g in zip(holders, gone, strict=True) if g} - keeping
-        ignored = np.zeros(len(reading.lines), bool)
-        ignored[attachments["line"].to_numpy()[gone]] = True
-        accounts = reading.rows.get("portal_account")
-        if accounts is not None:
-            of = zip(
-                reading.lines["d"].to_numpy()[accounts["line"].to_numpy()].tolist(),
-                accounts["account_id"].to_pylist(),
-                strict=True,
-            )
-            ignored[accounts["line"].to_numpy()[np.array([h in losing for h in of], bool)]] = True
+        ignored = np.zeros(len(lines), bool)
+        ignored[said["position"].to_numpy()[gone]] = True
+        accounts = np.flatnonzero(_keyed(lines, _ACCOUNTS))
+        few = lines.take(pa.array(accounts))
+        held_by = zip(few["d"].to_pylist(), few["key"].to_pylist(), strict=True)
+        ignored[accounts[np.array([h in losing for h in held_by], bool)]] = True
         return _ignoring(reading, ignored)
+
+
+def _keyed(lines: pa.Table, source: str) -> np.ndarray:
+    """The lines of a source table that have a key."""
+    mine = pc.and_(pc.equal(lines["source"], source), pc.is_valid(lines["key"]))
+    return np.asarray(mine.to_numpy(zero_copy_only=False), bool)
+
+
+def _attached(lines: pa.Table) -> pa.Table:
+    """Which account every attachment line names, and which agency: its key tells both (portal.md)."""
+    at = np.flatnonzero(_keyed(lines, _ATTACHMENTS))
+    few = lines.take(pa.array(at)).combine_chunks()
+    parts = pc.extract_regex(few["key"].combine_chunks(), _ATTACHMENT_KEY)
+    columns = {name: pc.struct_field(parts, name) for name in ("account", "agency")}
+    return pa.table({"position": pa.array(at), "d": few["d"], **columns})
 
 
 def _ignoring(reading: Reading, ignored: np.ndarray) -> Reading:
     lines = reading.lines
     outcome = pc.if_else(pa.array(ignored), "ignored", lines["outcome"])
+    reason = pc.if_else(pa.array(ignored), pa.scalar(None, pa.string()), lines["reason"])
     # Their keys count as absent: what is still held of them goes with this snapshot.
     key = pc.if_else(pa.array(ignored), pa.scalar(None, pa.string()), lines["key"])
-    lines = lines.set_column(lines.column_names.index("outcome"), "outcome", outcome).set_column(
-        lines.column_names.index("key"), "key", key
-    )
+    for name, column in (("outcome", outcome), ("reason", reason), ("key", key)):
+        lines = lines.set_column(lines.column_names.index(name), name, column)
     rows = {name: t.filter(pa.array(~ignored[t["line"].to_numpy()])) for name, t in reading.rows.items()}
     return Reading(
         reading.system,
@@ -102,7 +114,7 @@ def _ignoring(reading: Reading, ignored: np.ndarray) -> Reading:
         lines,
         rows,
         reading.endings,
-        reading.content,
+        reading.content.filter(pa.array(~ignored[reading.content["line"].to_numpy()])),
         reading.snapshot,
     )
 

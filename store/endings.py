@@ -16,6 +16,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from store.agency import among
 from store.batch import Batch
+from store.compare import UNCOUNTED
 from store.patch import change, sign
 from store.tables import DOOMED_KEY, ERASED_KEY, LINE, QUARANTINE, ROWS
 from store.writing import Place
@@ -27,8 +28,9 @@ FALL_WITH = {
     "bank_detail": ("person_key",), "document": ("person_key",),
 }  # fmt: skip
 # Columns that forget an erased person, and what stands there instead. A role outlives its person (it may still be
-# ended, or come again and dangle), but no longer knows whose it was: no key is the empty text.
-FORGET_IN = {"mandate": ("landlord_key", None), "person": ("merged_into", None), "role": ("person_key", "")}
+# ended, or come again and dangle), but no longer knows whose it was. `-` is how a key says that a part is missing
+# (canonical §1); no person of LOGIN can be called so (login.xsd, type Ref).
+FORGET_IN = {"mandate": ("landlord_key", None), "person": ("merged_into", None), "role": ("person_key", "-")}
 
 
 def apply_endings(db: Connection, batch: Batch, d: int, place: Place) -> Counter[str]:
@@ -115,7 +117,7 @@ def _effacement(db: Connection, _: Batch, place: Place, end: dict[str, Any]) -> 
     fresh = _remember(db, place, keys)
     _forget_content(db, place, end)
     if line is None:
-        return "stored" if fresh else "unchanged"
+        return "stored" if fresh else "ignored"
     for name in ROWS:
         _delete_rows(db, name, line, place, keys)
     for name, (column, instead) in FORGET_IN.items():
@@ -168,12 +170,16 @@ def _any(conditions: list[Any]) -> Any:
 
 
 def _take_from_lines(db: Connection, rows: list[Any]) -> None:
-    """Other lines lost a row: their signatures follow; a line that has nothing left is forgotten."""
+    """Other lines lost a row: their signatures follow; a line that has nothing left is forgotten, with what was only
+    remembered beside its row."""
     for r in rows:
         if not r.dropped:
             sign(db, r.owner, take=r.digest)
     for owner in {r.owner for r in rows}:
-        if not any(db.scalar(select(t.c.owner).where(t.c.owner == owner).limit(1)) for t in ROWS.values()):
+        counted = (t for name, t in ROWS.items() if name not in UNCOUNTED)
+        if not any(db.scalar(select(t.c.owner).where(t.c.owner == owner).limit(1)) for t in counted):
+            for name in UNCOUNTED:
+                db.execute(delete(ROWS[name]).where(ROWS[name].c.owner == owner))
             db.execute(delete(LINE).where(LINE.c.id == owner))
 
 

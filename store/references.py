@@ -3,7 +3,7 @@
 A closure: a line that falls takes its rows away, and lines that needed them are looked at again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -64,26 +64,35 @@ def _by_source(batch: Batch, lines: np.ndarray) -> dict[str, list[tuple[str, int
 
 
 def _refuse_dangling(batch: Batch, keys: "_Keys") -> None:
-    needs = [(name, f) for name in batch.rows for f in RECORDS[name].refs if f.required]
-    while needs:
-        lost: set[str] = set()
-        for name, field in needs:
-            table = batch.rows[name]
-            if table["soft"].to_numpy(zero_copy_only=False).all() and len(table):
-                continue
-            hard = table.filter(pc.invert(table["soft"]))
-            lines = hard["line"].to_numpy()
-            fallen = np.unique(lines[~keys.resolved(field, hard) & batch.ok[lines]])
-            if len(fallen):
-                batch.quarantine(fallen, "row.dangling_ref")
-                lost |= _tables_of(batch, fallen)
+    """Until nothing falls any more. References by way of a memory come last: when the line that would change a role
+    falls, what is held of the role still counts, so lines that go through it are judged by what stands in the end."""
+    every = [(name, f) for name in batch.rows for f in RECORDS[name].refs if f.required]
+    by_memory = [(name, f) for name, f in every if _through(batch, name, f.name)]
+    needs, later = [need for need in every if need not in by_memory], list(by_memory)
+    while needs or later:
+        if not needs:
+            needs, later = later, []
+        lost = _fallen_tables(batch, keys, needs)
         keys.forget(lost)
-        needs = [
-            (name, f)
-            for name in batch.rows
-            for f in RECORDS[name].refs
-            if f.required and (f.target in lost or _through(batch, name, f.name) in lost)
-        ]
+        again = [(name, f) for name, f in every if f.target in lost or _through(batch, name, f.name) in lost]
+        needs = [need for need in again if need not in by_memory]
+        later += [need for need in again if need in by_memory and need not in later]
+
+
+def _fallen_tables(batch: Batch, keys: "_Keys", needs: Sequence[tuple[str, Field]]) -> set[str]:
+    """Quarantine the lines whose rows lack one of these references; the tables of all their rows."""
+    lost: set[str] = set()
+    for name, field in needs:
+        table = batch.rows[name]
+        if table["soft"].to_numpy(zero_copy_only=False).all() and len(table):
+            continue
+        hard = table.filter(pc.invert(table["soft"]))
+        lines = hard["line"].to_numpy()
+        fallen = np.unique(lines[~keys.resolved(field, hard) & batch.ok[lines]])
+        if len(fallen):
+            batch.quarantine(fallen, "row.dangling_ref")
+            lost |= _tables_of(batch, fallen)
+    return lost
 
 
 def _tables_of(batch: Batch, lines: np.ndarray) -> set[str]:

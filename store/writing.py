@@ -54,7 +54,7 @@ def write_lines(db: Connection, batch: Batch, compared: Compared, d: int, place:
         if mine.any():
             _write_rows(db, batch, compared, name, np.flatnonzero(mine), owners, kids, place)
     if len(known):
-        _drop_what_is_gone(db, batch, known, owners, place)
+        _drop_what_is_gone(db, batch, d, known, owners, place)
 
 
 def _own(db: Connection, batch: Batch, compared: Compared, lines: np.ndarray, place: Place) -> np.ndarray:
@@ -167,9 +167,11 @@ def fold_for_search(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.
     return pc.replace_substring_regex(apart, pattern=r"\p{Mn}", replacement="")
 
 
-def _drop_what_is_gone(db: Connection, batch: Batch, lines: np.ndarray, owners: np.ndarray, place: Place) -> None:
-    """Rows that these lines used to own and no longer yield: contacts are deleted, every other row gets SORTIE
-    (canonical §7)."""
+def _drop_what_is_gone(
+    db: Connection, batch: Batch, d: int, lines: np.ndarray, owners: np.ndarray, place: Place
+) -> None:
+    """Rows that these lines of delivery d used to own and no longer yield: contacts are deleted, every other row gets
+    SORTIE (canonical §7)."""
     of = {int(owners[n]) for n in lines}
     for name, t in ROWS.items():
         held = place.shelf.owned(name, of)
@@ -178,6 +180,8 @@ def _drop_what_is_gone(db: Connection, batch: Batch, lines: np.ndarray, owners: 
         table = batch.rows.get(name)
         kept = set()
         if table is not None:
+            # Another agency's rows may have the same keys, and its lines the same ids.
+            table = table.filter(pa.array(batch.d_of(table) == d))
             kept = set(zip(table["source_key"].to_pylist(), owners[table["line"].to_numpy()].tolist(), strict=True))
         gone = [k for k, o in held if (k, o) not in kept]
         if not gone:

@@ -141,7 +141,7 @@ class Model:
                     r.columns["landlord_key"] = None
                 elif r.merged_into in persons:
                     r.merged_into = None
-            return "stored" if owned or fresh else "unchanged"
+            return "stored" if owned or fresh else "ignored"
         if not owned:
             return "ignored"
         before = {k: (r.ended, r.merged_into) for k, r in owned.items()}
