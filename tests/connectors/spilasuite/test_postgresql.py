@@ -132,14 +132,19 @@ def test_a_view_that_is_missing_from_the_schema_is_told(server: Server) -> None:
         admin.execute("DROP TABLE public.v_mandat_lot")
 
 
-def _wait_for_the_new_rules(server: Server) -> None:
-    """The server reads its rules again when it gets to it; until then it asks for no password at all."""
-    for _ in range(100):
-        try:
-            _opened(server.source(UID="lecteur", PWD="none of these"))
-        except TryAgain:
-            return
+def _with_new_rules(server: Server, rules: str) -> None:
+    """Put rules of access before the others; returns when whoever connects meets them."""
+    with server.admin() as admin:
+        (path,) = admin.execute("SHOW hba_file").fetchone() or ("",)
+        Path(path).write_text(rules + Path(path).read_text())
+        before = admin.execute("SELECT pg_conf_load_time()").fetchone()
+        admin.execute("SELECT pg_reload_conf()")
+    for _ in range(600):
+        with server.admin() as fresh:  # a connection knows the rules of the moment it was made
+            if fresh.execute("SELECT pg_conf_load_time()").fetchone() != before:
+                return
         time.sleep(0.1)
+    raise AssertionError("the server did not read its rules again")
 
 
 def test_a_password_of_any_characters_opens_and_a_wrong_one_is_not_repeated(server: Server) -> None:
@@ -148,11 +153,7 @@ def test_a_password_of_any_characters_opens_and_a_wrong_one_is_not_repeated(serv
         admin.execute(sql.SQL("CREATE ROLE lecteur LOGIN PASSWORD {}").format(sql.Literal(PASSWORD)))
         admin.execute("GRANT USAGE ON SCHEMA extranet TO lecteur")
         admin.execute("GRANT SELECT ON ALL TABLES IN SCHEMA extranet TO lecteur")
-        (rules,) = admin.execute("SHOW hba_file").fetchone() or ("",)
-        asked = "local all lecteur scram-sha-256\nhost all lecteur all scram-sha-256\n"
-        Path(rules).write_text(asked + Path(rules).read_text())
-        admin.execute("SELECT pg_reload_conf()")
-    _wait_for_the_new_rules(server)
+    _with_new_rules(server, "local all lecteur scram-sha-256\nhost all lecteur all scram-sha-256\n")
     assert _opened(server.source(UID="lecteur", PWD=PASSWORD)).arrived.agency == "A0001"
     with pytest.raises(TryAgain) as refused:
         _opened(server.source(UID="lecteur", PWD="Tr0ub4dor"))
