@@ -48,6 +48,8 @@ dev: ## Serve the pipelines on this machine with Dagster's web page
 bench: ## Measure the speed of the pipelines
 	@scripts/setup.sh run
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.log
+	@$(BIN)/python -m benchmarks.evidence
 
 soak: ## Run the long tests that `make test` leaves out
 	@scripts/setup.sh

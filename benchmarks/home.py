@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 from benchmarks.generate import write_register
 from benchmarks.portfolio import Agency, Night
 from ledger.entry import Instruction
+from ledger.keys import LogKeys
 from ledger.log import Log
 from pipelines import opening, sync
 from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.mandate import Purpose
 from schemas.report import Report
+from store.keys import open_root
 
 _BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,19 +35,20 @@ def make(root: Path, agencies: Sequence[Agency]) -> Home:
     home = Home.at(root)
     opening.make(home, None)
     opening.load_register(home, write_register(agencies, root), _BEFORE)
+    keys = LogKeys(home, open_root(home, None))
     for agency in agencies:
         code = AgencyCode(agency.code)
         said = Instruction(
             code, AGENCY_SYSTEMS, ("*",), (Purpose.EXTRANET,), _BEFORE, None, "ANNEXE-2026", "gerance", _BEFORE
         )
-        Log.at(home, code).append(said, _BEFORE)
+        Log.at(home, code, keys).append(said, _BEFORE)
     return home
 
 
 def point(home: Home, deliveries: Sequence[Path]) -> None:
     """SpiLaSuite is read from a source, not from the inbox."""
     for path in deliveries:
-        opening.set_source(home, path.parts[-3], System.SPILASUITE, f"Driver=SQLite3;Database={path}")
+        opening.set_source(home, path.parts[-3], System.SPILASUITE, f"Driver=SQLite3;Database={path}", _BEFORE)
 
 
 def noon(of: Night) -> datetime:

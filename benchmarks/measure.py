@@ -97,7 +97,8 @@ def _pandas(task: Task) -> Prepared:
 def _read(task: Task) -> Prepared:
     """Open and read as a night would: the same batches, nothing held yet."""
     from benchmarks.home import noon
-    from connectors.base import Delivery, Known, Recalled, find
+    from connectors.base import Delivery, Known, Permitted, Recalled, find
+    from ledger.minting import mint_inspection
     from pipelines.sync import _bounded as in_batches
     from schemas.ids import AgencyCode
 
@@ -109,10 +110,12 @@ def _read(task: Task) -> Prepared:
         for p in task.files
     ]
 
+    leave = mint_inspection(at)  # what is read is counted and thrown away
+
     def work() -> Done:
         lines = rows = 0
         for batch in in_batches(deliveries):
-            opened = [connector.open(d, Known(sirets[d.agency or ""])) for d in batch]
+            opened = [connector.open(Permitted.of(d, leave), Known(sirets[d.agency or ""])) for d in batch]
             reading = connector.read(opened, Recalled())
             lines += len(reading.lines)
             rows += sum(map(len, reading.rows.values()))

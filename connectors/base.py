@@ -8,13 +8,14 @@ column.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 
+from schemas.capability import Act, Capability
 from schemas.frames import Arrived, Reading
 from schemas.ids import AgencyCode, System
 
@@ -32,6 +33,30 @@ class Delivery:
     at: datetime
     path: Path | None = None
     source: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted(Delivery):
+    """A delivery that may be read: the only thing that `Connector.open` takes.
+
+    Raises Refused when the capability is not to synchronise this system for this agency (or to inspect a file, of which
+    nothing is kept), or not at this instant. `now`: the clock, where it has moved on since `at`.
+    """
+
+    under: Capability = field(kw_only=True)
+    now: InitVar[datetime | None] = field(default=None, kw_only=True)
+
+    def __post_init__(self, now: datetime | None) -> None:
+        self.under.demand_at(self.at if now is None else now)
+        if self.under.act is not Act.INSPECT:
+            self.under.demand(Act.SYNCHRONISE, self.agency, self.system)
+
+    @classmethod
+    def of(
+        cls, delivery: Delivery, under: Capability, source: str | None = None, now: datetime | None = None
+    ) -> "Permitted":
+        d = delivery
+        return cls(d.agency, d.system, d.name, d.at, d.path, source or d.source, under=under, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +117,9 @@ class Connector(Protocol):
     def fingerprint(self, delivery: Delivery) -> str | None:
         """SHA-256 of what arrived, before anything of it is believed; None where there is no file (SpiLaSuite)."""
 
-    def open(self, delivery: Delivery, known: Known) -> Opened:
-        """Prove completeness. Raises `schemas.errors.DeliveryRefused` with the first failing reason of the contract's
-        table."""
+    def open(self, delivery: Permitted, known: Known) -> Opened:
+        """Prove completeness, under a capability. Raises `schemas.errors.DeliveryRefused` with the first failing reason
+        of the contract's table."""
 
     def asks(self, opened: Sequence[Opened]) -> Sequence[Asked]:
         """What of the store `read` needs; usually nothing."""

@@ -25,13 +25,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ledger.canonical import canonical, instant, read_instant, sha256
+from ledger.chain import LineHead, chain
 from ledger.entry import Erased, Head, History, digest
+from ledger.witness import verify_extends
 from schemas.errors import Malformed, NotVerified
 from schemas.ids import AgencyCode, agency_code
 from schemas.window import closes_at
 
 FORMAT = "depositaire-certificate"
-VERSION = 1
+VERSION = 2  # version 1 named a line of the ledger where this one names a head of the log's tree
 DONE = "done"
 NOTHING_THERE = "nothing there"
 FIRST_STEP = "destroy_keys"
@@ -61,7 +63,8 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What is certified. `left`: what stays on purpose, and why; none of it is personal data."""
+    """What is certified. `left`: what stays on purpose, and why; none of it is personal data. `ledger`: where the
+    agency's log stood; a line of its ledger in certificates of version 1."""
 
     kind: str
     agency: AgencyCode
@@ -72,7 +75,11 @@ class Certificate:
     searched: tuple[Searched, ...]
     plan_sha256: str
     code_version: str
-    ledger: Head
+    ledger: Head | LineHead
+
+    @property
+    def version(self) -> int:
+        return 1 if isinstance(self.ledger, LineHead) else VERSION
 
     @property
     def late(self) -> timedelta:
@@ -127,24 +134,36 @@ def _hold(c: Certificate) -> None:
 
 
 def _in_ledger(c: Certificate, certificate_sha256: str, history: History) -> None:
-    """6. The head it was made on is a line of this ledger, and a later line names this very file."""
+    """6. The head it was made on was this ledger's, and a later line names this very file."""
     named = [
-        (before, line)
-        for before, line in zip((None, *history.lines), history.lines, strict=False)
+        line.number
+        for line in history.lines
         if isinstance(line.entry, Erased) and line.entry.certificate_sha256 == certificate_sha256
     ]
     if c.agency != history.agency or not named:
         raise NotVerified("the ledger of the agency does not name this certificate")
-    hashes = {line.number: line.hash for line in history.lines[: named[0][1].number - 1]}
-    if c.ledger.line and hashes.get(c.ledger.line) != c.ledger.hash:
+    before = history.lines[: named[0] - 1]
+    if isinstance(c.ledger, LineHead):
+        holds = c.ledger in {head for head, _ in chain(history.agency, before)}
+    else:
+        holds = c.ledger.size <= len(before) and _extends(history, c.ledger)
+    if not holds:
         raise NotVerified("the certificate was made on another ledger than this one")
+
+
+def _extends(history: History, head: Head) -> bool:
+    try:
+        verify_extends(history, head)
+    except NotVerified:
+        return False
+    return True
 
 
 def _content(c: Certificate, key: Ed25519PublicKey) -> dict[str, Any]:
     """In the order in which a person reads it."""
     return {
         "format": FORMAT,
-        "version": VERSION,
+        "version": c.version,
         "kind": c.kind,
         "agency": c.agency,
         "contract_end": c.contract_end.isoformat(),
@@ -155,14 +174,14 @@ def _content(c: Certificate, key: Ed25519PublicKey) -> dict[str, Any]:
         "searched": [asdict(s) for s in c.searched],
         "plan_sha256": c.plan_sha256,
         "code_version": c.code_version,
-        "ledger": {"line": c.ledger.line, "hash": c.ledger.hash},
+        "ledger": _head_data(c.ledger),
         "public_key": key.public_bytes_raw().hex(),
     }
 
 
 def _signed(content: Mapping[str, Any]) -> bytes:
     """What is signed begins with the format's name: the signature can pass for nothing else."""
-    return f"{FORMAT}/{VERSION}\n".encode() + canonical(content)
+    return f"{FORMAT}/{content['version']}\n".encode() + canonical(content)
 
 
 def _spelled(content: Mapping[str, Any]) -> bytes:
@@ -172,7 +191,7 @@ def _spelled(content: Mapping[str, Any]) -> bytes:
 def _parsed(raw: bytes) -> tuple[Certificate, dict[str, Any]]:
     try:
         content = json.loads(raw)
-        if (content["format"], content["version"]) != (FORMAT, VERSION):
+        if content["format"] != FORMAT or content["version"] not in (1, VERSION):
             raise Malformed("this is not a certificate of a known version", "Use the version that issued it.")
         certificate = _read(content)
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(content["public_key"]))
@@ -199,8 +218,22 @@ def _read(content: dict[str, Any]) -> Certificate:
         searched=tuple(_searched(s) for s in content["searched"]),
         plan_sha256=digest(content["plan_sha256"]) or "",
         code_version=_text(content["code_version"]),
-        ledger=Head(int(content["ledger"]["line"]), digest(content["ledger"]["hash"]) or ""),
+        ledger=_read_head(content["version"], content["ledger"]),
     )
+
+
+def _head_data(head: Head | LineHead) -> dict[str, Any]:
+    if isinstance(head, LineHead):
+        return {"line": head.line, "hash": head.hash}
+    return {"size": head.size, "root": head.root.hex()}
+
+
+def _read_head(version: int, data: dict[str, Any]) -> Head | LineHead:
+    if version == 1:
+        return LineHead(int(data["line"]), digest(data["hash"]) or "")
+    if type(data["size"]) is not int or data["size"] < 0:
+        raise Malformed("the size of a log is a whole number")
+    return Head(data["size"], bytes.fromhex(digest(data["root"]) or ""))
 
 
 def _text(value: object) -> str:

@@ -1,8 +1,8 @@
 """The kinds of entry of an agency's ledger: frozen, numbered, without personal data.
 
-Numbers are for ever: a new kind takes the next one, and none is given twice. The shape of each body is in
-docs/specs/ledger.md. Sources: R46 (documented instruction), R22 (window, erasure), R3 (policy in force), GDPR
-28(3)(a) and 28(3)(g).
+Numbers are for ever: a new kind takes the next one, and none is given twice. Kinds 1 to 5 are here, 6 to 18 in
+`ledger.orders`, 19 to 22 in `ledger.deeds`. The shape of each body is in docs/specs/instruction-log.md and mandate.md.
+Sources: R46 (documented instruction), R22 (window, erasure), R3 (policy in force), GDPR 28(3)(a) and 28(3)(g).
 """
 
 import re
@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, TypeVar, assert_never
 
+from ledger import deeds, orders
+from ledger.bodies import Bodied
 from ledger.canonical import canonical, instant, read_instant, sha256
+from ledger.deeds import Deed
+from ledger.orders import Given, Instructing, Order
 from schemas.errors import Malformed
 from schemas.ids import AgencyCode, System, agency_code
 from schemas.mandate import Purpose
@@ -19,9 +23,6 @@ from schemas.report import Counts, Report
 
 T = TypeVar("T")
 Body = dict[str, Any]
-
-FORMAT = "depositaire-ledger"
-VERSION = 1
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # What the names of deliveries are made of in the export contracts. Any other name may speak of a person.
@@ -122,15 +123,22 @@ class Erased:
     late_files: bool = False
 
 
-Entry = Instruction | Withdrawal | Receipt | Window | Erased
+Entry = Instruction | Withdrawal | Receipt | Window | Erased | Order | Deed
 
-KINDS: dict[type[Entry], int] = {Instruction: 1, Withdrawal: 2, Receipt: 3, Window: 4, Erased: 5}
+KINDS: dict[type[Entry], int] = {
+    Instruction: 1, Withdrawal: 2, Receipt: 3, Window: 4, Erased: 5, **dict(orders.KINDS.items()),
+    **dict(deeds.KINDS.items()),
+}  # fmt: skip
+
+
+# Kinds whose content may be destroyed: they say what was done, and nothing of what is allowed.
+FORGETTABLE = frozenset({KINDS[Receipt], KINDS[deeds.Handed], KINDS[deeds.Exceeded]})
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry as it stands in the ledger: its number from 1, when it was recorded, and the digest the next one
-    chains to."""
+    """One entry as it stands in the log: its number from 1 (one more than its leaf's index), when it was recorded, and
+    the hash of its leaf."""
 
     number: int
     at: datetime
@@ -141,19 +149,26 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a ledger stands: number and digest of its last line (0 and the digest of the header when it has none)."""
+    """Where a log stands: how many leaves it has, and their root (32 bytes)."""
 
-    line: int
-    hash: str
+    size: int
+    root: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A whole ledger, verified."""
+    """A whole ledger, verified. `hashes`: of every leaf, also of those whose line is not there (left out, or
+    destroyed); empty where every line is there."""
 
     agency: AgencyCode
     head: Head
     lines: tuple[Line, ...] = field(default=())
+    hashes: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def leaves(self) -> tuple[bytes, ...]:
+        """The hash of every leaf, in order."""
+        return self.hashes or tuple(bytes.fromhex(line.hash) for line in self.lines)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -161,7 +176,13 @@ class History:
 
     @property
     def instructions(self) -> tuple[Instruction, ...]:
+        """Those of the first form."""
         return tuple(e for e in self.entries if isinstance(e, Instruction))
+
+    @property
+    def given(self) -> tuple[Instruction | Instructing, ...]:
+        """Every instruction of the agency, of whatever kind."""
+        return tuple(e for e in self.entries if isinstance(e, Instruction | Given))
 
 
 def body_of(entry: Entry) -> Body:
@@ -190,6 +211,8 @@ def body_of(entry: Entry) -> Body:
                 "certificate_sha256": entry.certificate_sha256,
                 "late_files": entry.late_files,
             }
+        case Bodied():
+            return entry.body()
         case _:
             assert_never(entry)
 
@@ -317,9 +340,6 @@ _READERS: dict[int, Callable[[Body], Entry]] = {
     3: _read_receipt,
     4: _read_window,
     5: _read_erased,
+    **{number: kind.read for kind, number in orders.KINDS.items()},
+    **{number: kind.read for kind, number in deeds.KINDS.items()},
 }
-
-
-def genesis(agency: str) -> bytes:
-    """The first line of a ledger, without its newline: name and version of the format, and whose ledger it is."""
-    return canonical({"agency": agency_code(agency), "format": FORMAT, "version": VERSION})

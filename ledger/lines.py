@@ -43,7 +43,7 @@ def appending(path: Path, is_whole: Callable[[bytes], bool]) -> Iterator[Appende
     fresh = not path.exists()
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _lock(handle, fcntl.LOCK_EX)
+        lock(handle, fcntl.LOCK_EX)
         if fresh:
             sync_folder(path.parent)
         yield Appender(handle, _mend(handle, is_whole))
@@ -59,7 +59,7 @@ def read_lines(path: Path, is_whole: Callable[[bytes], bool]) -> list[bytes]:
     except FileNotFoundError:
         return []
     try:
-        _lock(handle, fcntl.LOCK_SH)
+        lock(handle, fcntl.LOCK_SH)
         whole, tail = _split(_read_all(handle))
     finally:
         os.close(handle)
@@ -118,7 +118,9 @@ def _read_all(handle: int) -> bytes:
     return b"".join(parts)
 
 
-def _lock(handle: int, how: int) -> None:
+def lock(handle: int, how: int) -> None:
+    """Hold an open file (`fcntl.LOCK_EX`, `fcntl.LOCK_SH`) until it is closed. Raises TryAgain after
+    `PATIENCE_SECONDS`."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:

@@ -76,15 +76,7 @@ class Salts:
 
     def find(self, leaf_index: int) -> Kept | Destroyed | NeverKept:
         """Raises NotVerified when the slot was changed or another key wrapped it."""
-        slot = self._slot(leaf_index)
-        if slot is None:
-            return NeverKept()
-        if slot == _GONE:
-            return Destroyed()
-        try:
-            return Kept(aes_key_unwrap(self._key, slot))
-        except InvalidUnwrap:
-            raise NotVerified(f"the salt of leaf {leaf_index} was changed, or another key wraps it") from None
+        return _unwrapped(self._slot(leaf_index), self._key, leaf_index)
 
     def destroy(self, leaf_index: int) -> Destroyed | NeverKept:
         """Overwrite the salt of one leaf; returns when that is on disk. Twice is once."""
@@ -113,6 +105,29 @@ class Salts:
         finally:
             os.close(handle)
         return slot if len(slot) == SLOT_BYTES else None
+
+
+def in_bytes(raw: bytes, key: bytes, leaf_index: int) -> Kept | Destroyed | NeverKept:
+    """The salt of a leaf in the bytes of a whole file, as `Salts.find` finds it on disk."""
+    _check_header(raw[:SLOT_BYTES])
+    slot = raw[_place(leaf_index) : _place(leaf_index + 1)]
+    return _unwrapped(slot if len(slot) == SLOT_BYTES else None, key, leaf_index)
+
+
+def is_destroyed(raw: bytes, leaf_index: int) -> bool:
+    """Whether the salt of a leaf was overwritten, in the bytes of a whole file. Needs no key."""
+    return raw[_place(leaf_index) : _place(leaf_index + 1)] == _GONE
+
+
+def _unwrapped(slot: bytes | None, key: bytes, leaf_index: int) -> Kept | Destroyed | NeverKept:
+    if slot is None:
+        return NeverKept()
+    if slot == _GONE:
+        return Destroyed()
+    try:
+        return Kept(aes_key_unwrap(key, slot))
+    except InvalidUnwrap:
+        raise NotVerified(f"the salt of leaf {leaf_index} was changed, or another key wraps it") from None
 
 
 def _place(leaf_index: int) -> int:

@@ -137,7 +137,7 @@ def grow(size: int, leaves: Sequence[bytes], read: Callable[[Tile], bytes]) -> d
         parts = [row[at : at + WIDTH] for at in range(0, len(row), WIDTH)]
         for n, part in enumerate(parts):
             written[Tile(level, index + n, len(part))] = b"".join(part)
-        fresh = tuple(_perfect_root(part) for part in parts if len(part) == WIDTH)
+        fresh = tuple(perfect_root(part) for part in parts if len(part) == WIDTH)
     return written
 
 
@@ -158,7 +158,7 @@ class TiledTree:
             raise Malformed(f"there is no node {index} at level {level} in a tree of {self.size} leaves")
         tile_level, above = divmod(level, HEIGHT)
         tile_index, at = divmod(index << above, WIDTH)
-        return _perfect_root(self._tile(tile_level, tile_index)[at : at + (1 << above)])
+        return perfect_root(self._tile(tile_level, tile_index)[at : at + (1 << above)])
 
     def _load(self, level: int, index: int) -> tuple[bytes, ...]:
         width = min(WIDTH, (self.size >> HEIGHT * level) - index * WIDTH)
@@ -185,7 +185,7 @@ def _check_place(index: int, width: int) -> None:
         raise Malformed("a tile has a number of 64 bits and from 1 to 256 hashes")
 
 
-def _perfect_root(hashes: Sequence[bytes]) -> bytes:
+def perfect_root(hashes: Sequence[bytes]) -> bytes:
     """The root over a power of two of hashes."""
     while len(hashes) > 1:
         hashes = [node_hash(hashes[n], hashes[n + 1]) for n in range(0, len(hashes), 2)]

@@ -8,12 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import select, update
 
-from ledger.entry import Receipt
+from ledger.deeds import Exceeded
+from ledger.entry import History, Receipt
+from ledger.keys import LogKeys, Root
 from ledger.log import Log
-from ledger.mandate import fold
+from pipelines.policies import in_force
+from schemas.admission import Excess
 from schemas.frames import Reading
 from schemas.ids import AgencyCode, System
-from schemas.mandate import Mandate
 from schemas.report import Counts, Report
 from schemas.window import Contract
 from store import register
@@ -26,22 +28,28 @@ _ACCOUNTS, _ATTACHMENTS = "PORTAIL_COMPTES", "PORTAIL_RATTACHEMENTS"
 _ATTACHMENT_KEY = r"^(?P<account>.*?):(?P<agency>[A-Z0-9]{5}):"
 
 
+def contracts(house: House) -> dict[AgencyCode, Contract]:
+    """Every agency of the register, erased ones too."""
+    house.db.rollback()  # a new look: the last one may be of before an erasure
+    return {a.contract.agency: a.contract for a in register.everyone(house.db)}
+
+
 class Books:
     """Read afresh at each batch: a withdrawal or a moved end counts from the next batch on."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, root: Root) -> None:
         self._house = house
+        self._keys = LogKeys(house.home, root)
 
     def contracts(self) -> dict[AgencyCode, Contract]:
-        self._house.db.rollback()  # a new look: the last one may be of before an erasure
-        return {a.contract.agency: a.contract for a in register.everyone(self._house.db)}
+        return contracts(self._house)
 
     def siret(self, agency: AgencyCode) -> str | None:
         row = register.get(self._house.db, agency)
         return row.siret if row else None
 
-    def mandate(self, agency: AgencyCode, at: datetime) -> Mandate:
-        return fold(Log.at(self._house.home, agency).read(), at)
+    def history(self, agency: AgencyCode) -> History:
+        return Log.at(self._house.home, agency, self._keys).read()
 
     def receipts(self, shelf: Shelf, at: datetime) -> None:
         """Receipts of accepted deliveries that the ledger does not have yet: also after a crash between shelf and
@@ -51,17 +59,27 @@ class Books:
         due = shelf.db.execute(select(DELIVERY).where(DELIVERY.c.receipted == 0).order_by(DELIVERY.c.id)).all()
         if not due:
             return
-        log = Log.at(self._house.home, shelf.agency)
+        log = Log.at(self._house.home, shelf.agency, self._keys)
+        policy = in_force(self._house.home, at)
         entries = []
         for row in due:
             report = _report(row.report, shelf.agency, row.system, row.name)
             receipt = Receipt.of(
-                report, row.sha256, tuple(row.instructions.split()), row.layout, row.code_version, row.run
+                report, row.sha256, tuple(row.instructions.split()), row.layout, row.code_version, row.run, policy
             )
             entries.append((receipt, f"receipt:{row.id}:{row.at}:{row.run}"))
         log.append_all(entries, at)
-        with shelf.writing() as db:
+        with shelf.noting() as db:
             db.execute(update(DELIVERY).where(DELIVERY.c.id <= due[-1].id).values(receipted=1))
+
+    def excess(self, report: Report, excess: Excess, at: datetime) -> None:
+        """Told in the agency's log: its source sends more than it instructed (28(3)(a))."""
+        if report.agency is None or not excess:
+            return
+        delivery = Receipt.of(report, None, (), None, "", "").delivery  # never a name that breaks the contract
+        told = Exceeded(system=System(report.system), delivery=delivery, lines=excess.lines, values=excess.values)
+        log = Log.at(self._house.home, report.agency, self._keys)
+        log.append(told, at, key=f"excess:{report.system}:{delivery}:{at.isoformat()}")
 
     def without_erased(self, reading: Reading) -> Reading:
         """Portal lines that name erased agencies only are ignored (portal.md): attachments, and accounts left without

@@ -20,8 +20,12 @@ from ledger import certificate
 from ledger.canonical import sha256
 from ledger.certificate import Certificate, CertifiedStep, Searched
 from ledger.entry import Erased, Window
+from ledger.keys import LogKeys
 from ledger.log import Log
+from ledger.minting import mint_end, mint_own
+from pipelines import orders
 from pipelines.locks import sole
+from pipelines.orders import Ordered
 from retention import files, residue
 from retention.carry_out import Counts, Hands, carry_out
 from retention.diary import Diary, OpenRound, open_rounds
@@ -29,15 +33,16 @@ from retention.due import Braked, Due, brake, due
 from retention.explain import LEFT
 from retention.plan import Kind, Plan, plan
 from retention.steps import LeaveHeld, Outcome, Step, name_of, outcome_data
+from schemas.capability import Act
 from schemas.errors import Say, TryAgain
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
-from schemas.window import paris_day
+from schemas.window import Contract, paris_day
 from store import portal, register
 from store.agency import drop, scrub
 from store.house import House
 from store.keys import Keyring, Root, signer
-from store.tables import META
+from store.tables import HOLDING_TABLES
 
 GROUP = 50
 PATIENCE_SECONDS = 60.0
@@ -101,11 +106,13 @@ class Swept:
 
     erasures: tuple[Erasure, ...]
     held: tuple[Due, ...]
+    ordered: tuple[Ordered, ...] = ()
 
     @property
     def complete(self) -> bool:
-        """Whether everything due is gone and certified."""
-        return not self.held and all(e.certificate is not None for e in self.erasures)
+        """Whether everything due is gone and certified, and everything ordered is done."""
+        done = all(e.certificate is not None for e in self.erasures) and all(o.problem is None for o in self.ordered)
+        return done and not self.held
 
 
 Told = Callable[[AgencyCode, Step, Outcome], None]
@@ -123,27 +130,29 @@ def run(broom: Broom, at: datetime, agencies: Collection[AgencyCode] | None = No
     `agencies`: these only; a person who names an agency confirms it against the brake. `told` hears of each step.
     """
     with House.open(broom.home) as house:
-        note_ends(house, at)
+        note_ends(house, at, broom.root)
         found = _outlook(broom, house, at, agencies)
         erasures: list[Erasure] = []
         for start in range(0, len(found.plans), GROUP):
             erasures += _erase_group(broom, house, found.plans[start : start + GROUP], at, told)
         if agencies is None and all(e.certificate is not None for e in erasures):
             _portal_looked_through(broom, house)
-        return Swept(tuple(erasures), found.held)
+        living = [c.agency for c in _living(house) if agencies is None or c.agency in agencies]
+        return Swept(tuple(erasures), found.held, orders.carry_out(broom.home, broom.root, living, at))
 
 
-def note_ends(house: House, at: datetime) -> int:
+def note_ends(house: House, at: datetime, root: Root) -> int:
     """Write each end that the register set or moved into its agency's ledger; returns how many.
 
     After each loading of the register; again is the same as once. A ledger that does not hold is left as it is.
     """
     noted = []
+    keys = LogKeys(house.home, root)
     for agency in register.to_note(house.db):
         seen = agency.end_set_on or paris_day(at)
         entry = Window(agency.contract.start, agency.contract.end, seen)
         try:
-            Log.at(house.home, agency.code).append(entry, at, key=f"window:{entry.end}:{seen}")
+            Log.at(house.home, agency.code, keys).append(entry, at, key=f"window:{entry.end}:{seen}")
         except _IN_THE_WAY:
             continue
         noted.append(agency.code)
@@ -151,6 +160,11 @@ def note_ends(house: House, at: datetime) -> int:
         with house.writing() as db:
             register.noted(db, noted)
     return len(noted)
+
+
+def _living(house: House) -> list[Contract]:
+    house.db.rollback()  # a new look: the last one may be of before an erasure
+    return [a.contract for a in register.everyone(house.db) if not a.contract.erased]
 
 
 # -- deciding ----------------------------------------------------------------------------------------------------------
@@ -218,7 +232,7 @@ def _erase_group(
         # Read again under the lock: the register may have moved an end since the plan was made.
         mine = list(_outlook(broom, house, at, [p.agency for p in mine]).plans)
         marks = _marks(house, [p.agency for p in mine])
-        hands = _HouseHands(broom, house)
+        hands = _HouseHands(broom, house, at)
         done = {p.agency: _carry_out(broom, hands, p, at, told) for p in mine}
         findings = _search(broom, house, [p.agency for p in mine], marks)
         for p in mine:
@@ -305,7 +319,7 @@ def _certify(
 ) -> Path:  # fmt: skip
     """Write the certificate and its mention in the ledger. A certificate that an earlier attempt finished is kept."""
     noted = diary.certificate()
-    log = Log.at(broom.home, p.agency)
+    log = Log.at(broom.home, p.agency, LogKeys(broom.home, broom.root))
     path = broom.home.certificates / noted[0] if noted else None
     if path is not None and noted is not None and path.exists() and sha256(path.read_bytes()) == noted[1]:
         raw = path.read_bytes()
@@ -372,16 +386,17 @@ def _write(path: Path, raw: bytes) -> None:
 class _HouseHands:
     """The hands of an erasure on a real home."""
 
-    def __init__(self, broom: Broom, house: House) -> None:
+    def __init__(self, broom: Broom, house: House, at: datetime) -> None:
         self._broom = broom
         self._house = house
+        self._at = at
 
     def destroy_keys(self, agency: AgencyCode) -> Counts:
-        return {"key_rings": int(Keyring.destroy(self._broom.home, agency))}
+        return {"key_rings": int(Keyring.destroy(self._broom.home, mint_end(agency, self._at)))}
 
     def drop_shelf(self, agency: AgencyCode) -> Counts:
         rows = _rows_of(self._broom.home.shelf(agency))
-        return rows | {"shelves": int(drop(self._broom.home, agency))}
+        return rows | {"shelves": int(drop(self._broom.home, mint_end(agency, self._at)))}
 
     def forget_in_house(self, agency: AgencyCode, end: date) -> Counts:
         gone = dict(self._house.forget_agency(agency))
@@ -393,7 +408,7 @@ class _HouseHands:
 
     def detach_portal(self, agency: AgencyCode) -> Counts:
         with sole(self._broom.home, None, self._broom.patience):
-            return portal.forget_agency(self._broom.home, self._broom.root, agency)
+            return portal.forget_agency(self._broom.home, self._broom.root, agency, mint_own(Act.ERASE, self._at))
 
     def remove_files(self, agency: AgencyCode, inboxes: tuple[str, ...], portal_before: date | None) -> Counts:
         return files.remove_files(self._broom.home, agency, [Path(p) for p in inboxes], portal_before)
@@ -409,6 +424,6 @@ def _rows_of(shelf: Path) -> dict[str, int]:
         return {}
     try:
         with closing(sqlite3.connect(f"{shelf.as_uri()}?mode=ro", uri=True)) as db:
-            return {t: db.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in META.tables}  # noqa: S608 - our own tables
+            return {t: db.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in HOLDING_TABLES}  # noqa: S608 - our own tables
     except sqlite3.Error:
         return {}

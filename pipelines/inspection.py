@@ -16,9 +16,10 @@ import numpy as np
 from sqlalchemy import create_engine
 
 from connectors import odbc
-from connectors.base import Connector, Delivery, Recalled, find
+from connectors.base import Connector, Delivery, Permitted, Recalled, find
 from connectors.portal.layout import load as portal_layout
 from connectors.sdgi import archive, control, layout as sdgi_layout, records
+from ledger.minting import mint_inspection
 from pipelines.guessing import AGENCIES, Guess, guess
 from schemas.errors import DeliveryRefused, Malformed, Say
 from schemas.frames import BIT, Reading
@@ -102,7 +103,7 @@ def _read(about: Inspection, path: Path, seems: Guess, connector: Connector) -> 
     delivery = Delivery(agency, connector.system, name, datetime.now(UTC), named, source)
     if not connector.named(delivery):
         return replace(about, name_fits=False, reason="delivery.name")
-    opened = connector.open(delivery, seems.known)
+    opened = connector.open(Permitted.of(delivery, mint_inspection(delivery.at)), seems.known)
     reading = connector.read([opened], Recalled())
     return replace(
         about,

@@ -1,6 +1,6 @@
 """Giving back and letting go: the return pack, what is due, and whether a certificate holds."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,22 +8,28 @@ from typing import Any
 
 from ledger import certificate
 from ledger.certificate import Certificate
+from ledger.deeds import Fulfilled, Handed, Handing, Task
+from ledger.entry import Entry
+from ledger.keys import LogKeys
 from ledger.log import Log
+from ledger.witness import verify_since, whose
 from pipelines.erasure import Broom, Outlook, outlook as _outlook
 from pipelines.sync import code_version
-from schemas.errors import Malformed
+from pipelines.warrants import Warrants
+from schemas.capability import Act, Capability
+from schemas.errors import Malformed, NotVerified
 from schemas.home import Home
 from schemas.ids import AgencyCode
 from schemas.records import CONTROLLER_TABLES, PROCESSOR_TABLES
 from store import register
-from store.agency import Shelf
+from store.agency import OpenShelf
 from store.export import write_tables
 from store.house import House
 from store.keys import Keyring, open_root, signer
 
 
 def export(
-    home: Home, agency: AgencyCode | None, to: Path, passphrase: str | None = None
+    home: Home, agency: AgencyCode | None, to: Path, at: datetime, passphrase: str | None = None
 ) -> tuple[bool, dict[str, int]]:
     """Write the return pack of an agency (None: the portal's own accounts): one file a table (art. 28(3)(g), R24).
 
@@ -36,8 +42,32 @@ def export(
     if not (home.shelf(agency).exists() and home.keyring(agency).exists()):
         return registered, write_tables(None, tables, to)
     root = open_root(home, passphrase)
-    with Keyring.open(home, root, agency) as keyring, Shelf.open(home, keyring, agency) as shelf:
-        return registered, write_tables(shelf, tables, to)
+    warrant = Warrants(home, root, at).grant(agency, Act.RETURN)
+    with (
+        Keyring.open(home, root, warrant.capability) as keyring,
+        OpenShelf.open(home, keyring, warrant) as shelf,
+    ):
+        written = write_tables(shelf, tables, to)
+    if agency is not None:
+        _handed(Log.at(home, agency, LogKeys(home, root)), warrant.capability, written, at)
+    return registered, written
+
+
+def _handed(log: Log, leave: Capability, written: Mapping[str, int], at: datetime) -> None:
+    """What was given back, and to whom (R14); an order to give back is fulfilled by it."""
+    ordered = tuple(i for i in leave.ground if i.startswith("INS-"))
+    tables = {name: rows for name, rows in written.items() if rows}
+    given = Handed(
+        does=Handing.RETURN, recipient=str(leave.agency), country=None, tables=tables, instructions=ordered,
+        capability=leave.digest, carried_out_at=at,
+    )  # fmt: skip
+    entries: list[tuple[Entry, str | None]] = [(given, None)]
+    for i in ordered:
+        done = Fulfilled(
+            instruction=i, does=Task.RETURN, tables=tables, capability=leave.digest, carried_out_at=at
+        )  # fmt: skip
+        entries.append((done, f"fulfilled:{i}"))
+    log.append_all(entries, at)
 
 
 def outlook(
@@ -71,10 +101,44 @@ def verify(file: Path, home: Home | None, passphrase: str | None = None) -> Chec
         raw = file.read_bytes()
     except OSError:
         raise Malformed("the certificate cannot be read", "Give the path of its file.") from None
-    key = signer(home, open_root(home, passphrase)).public_key() if home is not None else None
+    root = open_root(home, passphrase) if home is not None else None
+    key = signer(home, root).public_key() if home is not None and root is not None else None
     certificate.verify(raw, key)
     said = certificate.parse(raw)
-    ledger = home is not None and home.ledger(said.agency).exists()
-    if home is not None and ledger:
-        certificate.verify(raw, key, Log.at(home, said.agency).read())
-    return Checked(said, key is not None, ledger)
+    log = Log.at(home, said.agency, LogKeys(home, root)) if home is not None and root is not None else None
+    if log is None or not log.exists:
+        return Checked(said, key is not None, False)
+    certificate.verify(raw, key, log.read())
+    return Checked(said, True, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """A checkpoint that somebody kept, and the log of today that extends it."""
+
+    agency: AgencyCode
+    kept: int
+    now: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {"agency": self.agency, "kept_size": self.kept, "size": self.now}
+
+
+def since(file: Path, home: Home, passphrase: str | None = None) -> Extended:
+    """Today's log extends a checkpoint that was kept. Raises NotVerified saying what does not hold."""
+    try:
+        raw = file.read_bytes()
+    except OSError:
+        raise Malformed("the checkpoint cannot be read", "Give the path of its file.") from None
+    try:
+        agency = whose(raw)
+    except Malformed as no:
+        raise NotVerified(no.what, "Give the checkpoint as it was kept.") from None
+    House.open(home).db.close()
+    keys = LogKeys(home, open_root(home, passphrase))
+    log = Log.at(home, agency, keys)
+    if not log.exists:
+        raise NotVerified(f"there is no log of agency {agency} here", "Check --home; keep the checkpoint as evidence.")
+    history = log.read()
+    stated = verify_since(raw, history, str(keys.verifier(agency)))
+    return Extended(agency, stated.size, history.head.size)

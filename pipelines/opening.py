@@ -1,4 +1,4 @@
-"""Before the first night: a home, the register of agencies, sealed sources, instructions. Said twice is done once."""
+"""Before the first night: a home, the register of agencies, sealed sources. Said twice is done once."""
 
 import csv
 import io
@@ -6,16 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from connectors import odbc
-from ledger import acts
-from ledger.canonical import instant
-from ledger.entry import Erased, Instruction, Withdrawal
-from ledger.instruction_file import Draft
-from ledger.log import Log
-from ledger.mandate import in_force
 from pipelines.erasure import note_ends
+from pipelines.warrants import Warrants
+from schemas.capability import Act
 from schemas.errors import Malformed, Refused
 from schemas.home import Home
 from schemas.ids import AgencyCode, System, agency_code
@@ -62,7 +57,7 @@ def load_register(home: Home, path: Path, at: datetime, passphrase: str | None =
         root = open_root(home, passphrase)
         with house.writing() as db:
             report = register.load(db, path, root)
-        note_ends(house, at)
+        note_ends(house, at, root)
     return report
 
 
@@ -118,16 +113,16 @@ class Source:
         return f"Source({self.agency}, {self.system})"
 
 
-def set_source(home: Home, agency: str, system: str, text: str, passphrase: str | None = None) -> None:
+def set_source(home: Home, agency: str, system: str, text: str, at: datetime, passphrase: str | None = None) -> None:
     """Seal a connection string, once it is found sound. No error repeats any value of it."""
     (code,) = known(home, [agency])
-    _seal(home, [Source(code, _system(system), _sound(text))], passphrase)
+    _seal(home, [Source(code, _system(system), _sound(text))], at, passphrase)
 
 
-def load_sources(home: Home, path: Path, passphrase: str | None = None) -> list[Source]:
+def load_sources(home: Home, path: Path, at: datetime, passphrase: str | None = None) -> list[Source]:
     """Seal every source of a CSV `code_agence;systeme;odbc`. All or nothing; errors name file and line."""
     sources = list(_listed(home, path))
-    _seal(home, sources, passphrase)
+    _seal(home, sources, at, passphrase)
     return sources
 
 
@@ -178,11 +173,13 @@ def _sound(text: str) -> str:
     return text
 
 
-def _seal(home: Home, sources: Sequence[Source], passphrase: str | None) -> None:
+def _seal(home: Home, sources: Sequence[Source], at: datetime, passphrase: str | None) -> None:
     with House.open(home) as house:
         root = open_root(home, passphrase)
+        warrants = Warrants(home, root, at)
         for source in sources:
-            with Keyring.open(home, root, source.agency, create=True) as keyring:
+            leave = warrants.grant(source.agency, Act.CONFIGURE).capability
+            with Keyring.open(home, root, leave, create=True) as keyring:
                 house.set_source(source.agency, source.system, source.text, keyring)
 
 
@@ -190,66 +187,6 @@ def sourced(home: Home) -> list[AgencyCode]:
     """The agencies that have a source set."""
     with House.open(home) as house:
         return house.with_source(System.SPILASUITE)
-
-
-# -- instructions ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """An instruction and where it stands: in_force, not_yet, expired, withdrawn or ended (by an erasure)."""
-
-    entry: Instruction
-    state: str
-    withdrawn_from: datetime | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        e = self.entry
-        return {
-            "agency": e.agency, "instruction": e.id, "state": self.state, "kind": e.does, "reference": e.reference,
-            "systems": [str(s) for s in e.systems], "tables": list(e.tables), "purposes": [str(p) for p in e.purposes],
-            "recipients": list(e.recipients), "countries": list(e.countries), "given_by": e.given_by,
-            "valid_from": instant(e.valid_from), "valid_until": instant(e.valid_until) if e.valid_until else None,
-            "recorded_at": instant(e.recorded_at), "document_sha256": e.document_sha256,
-            "withdrawn_from": instant(self.withdrawn_from) if self.withdrawn_from else None,
-        }  # fmt: skip
-
-
-def instruct(home: Home, agency: AgencyCode, draft: Draft, at: datetime) -> str:
-    """Record an instruction; returns its id. Recording it again gives the same id."""
-    return acts.instruct(Log.at(home, agency), draft, at).id
-
-
-def withdraw(home: Home, agency: AgencyCode, instruction: str, at: datetime) -> datetime:
-    """Take an instruction back; returns from when on. The first withdrawal stands."""
-    return acts.withdraw(Log.at(home, agency), instruction, at).effective_at
-
-
-def instructions(home: Home, agency: str, at: datetime) -> list[Given]:
-    """Every instruction of an agency, the oldest first, as it stands at an instant."""
-    code = agency_code(agency)
-    with House.open(home) as house:
-        registered = register.get(house.db, code) is not None
-    if not registered and not home.ledger(code).exists():
-        raise Malformed(f"agency {code} is not in the register", "Check the code.")
-    history = Log.at(home, code).read()
-    valid = {e.id for e in in_force(history.entries, at)}
-    withdrawn = {e.instruction: e.effective_at for e in history.entries if isinstance(e, Withdrawal)}
-    ended = [e.carried_out_at for e in history.entries if isinstance(e, Erased) and not e.late_files]
-    last_end = max((instant for instant in ended if instant <= at), default=None)
-    return [
-        Given(e, _state(e, valid, withdrawn.get(e.id), last_end, at), withdrawn.get(e.id)) for e in history.instructions
-    ]
-
-
-def _state(e: Instruction, valid: set[str], withdrawn: datetime | None, ended: datetime | None, at: datetime) -> str:
-    if e.id in valid:
-        return "in_force"
-    if ended is not None and e.recorded_at <= ended:
-        return "ended"
-    if withdrawn is not None and withdrawn <= at:
-        return "withdrawn"
-    return "not_yet" if at < e.valid_from else "expired"
 
 
 def check(home: Home, passphrase: str | None = None) -> None:

@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
 
-from connectors.base import Delivery, Known
+from connectors.base import Known, Permitted
 from connectors.spilasuite.reconciliation import absent_keys
 from pipelines.books import Books
 from pipelines.locks import sole
 from pipelines.sync import Night
-from schemas.errors import DeliveryRefused, Malformed, TryAgain
+from pipelines.warrants import Warrants
+from schemas.capability import Act
+from schemas.errors import DeliveryRefused, Malformed, Refused, TryAgain
 from schemas.ids import AgencyCode, System
 from schemas.window import gate, paris_day
 from store.agency import Shelf
 from store.house import House
-from store.keys import Keyring, open_root
+from store.keys import Keyring, Root, open_root
 
 SYSTEM = System.SPILASUITE
 
@@ -39,23 +41,25 @@ def reconcile(night: Night, agencies: Sequence[AgencyCode]) -> Iterator[Reconcil
     with House.open(night.home) as house:
         connected = set(house.with_source(SYSTEM))
         for agency in (a for a in agencies if a in connected and night.home.shelf(a).exists()):
-            with sole(night.home, agency), Keyring.open(night.home, root, agency) as keyring:
-                yield _reconciled(night, house, agency, keyring)
+            with sole(night.home, agency):
+                yield _reconciled(night, house, root, agency)
 
 
-def _reconciled(night: Night, house: House, agency: AgencyCode, keyring: Keyring) -> Reconciled:
-    books = Books(house)
+def _reconciled(night: Night, house: House, root: Root, agency: AgencyCode) -> Reconciled:
+    books = Books(house, root)
     reason = gate(books.contracts().get(agency), SYSTEM, paris_day(night.at), night.at)
-    if reason is None and not books.mandate(agency, night.at).for_system(SYSTEM):
-        reason = "agency.no_instruction"
     if reason is not None:
         return Reconciled(agency, refused=reason)
-    with Shelf.open(night.home, keyring, agency) as shelf:
+    try:
+        leave = Warrants(night.home, root, night.at).grant(agency, Act.SYNCHRONISE, SYSTEM).capability
+    except Refused:
+        return Reconciled(agency, refused="agency.no_instruction")
+    with Keyring.open(night.home, root, leave) as keyring, Shelf.known(night.home, agency) as shelf:
         held = shelf.lines(SYSTEM)
         live = held.filter(held["live"])
         keys = {v: live.filter(pc.equal(live["source"], v))["key"].to_pylist() for v in set(live["source"].to_pylist())}
         source = house.source(agency, SYSTEM, keyring)
-        delivery = Delivery(agency, SYSTEM, "reconciliation", night.at, source=source)
+        delivery = Permitted(agency, SYSTEM, "reconciliation", night.at, source=source, under=leave)
         known = Known(books.siret(agency), shelf.cursor(SYSTEM))
         try:
             return Reconciled(agency, absent_keys(delivery, known, keys))

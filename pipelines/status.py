@@ -8,16 +8,18 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from ledger.deeds import Exceeded
+from ledger.entry import History
+from ledger.mandate import fold
 from pipelines.books import Books
 from schemas.errors import Malformed
 from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System, agency_code
-from schemas.mandate import Mandate
 from schemas.window import closes_at, paris_day, state
 from store import register
 from store.agency import Shelf
 from store.house import JOURNAL, House
-from store.keys import Keyring, open_root
+from store.keys import open_root
 from store.register import Agency
 
 
@@ -35,14 +37,16 @@ class Flow:
     counts: Mapping[str, int] | None = None
     instructed: bool | None = None
     source_set: bool | None = None
+    excess: tuple[int, int] | None = None  # lines and values of this delivery beyond the instructions
 
     def as_json(self) -> dict[str, Any]:
-        return {
+        told = {
             "system": str(self.system), "delivery": self.delivery, "day": self.day, "at": self.at,
             "outcome": self.outcome, "reason": self.reason, "where": self.where,
             "counts": dict(self.counts) if self.counts else None,
             "instructed": self.instructed, "source_set": self.source_set,
         }  # fmt: skip
+        return told | ({"excess": {"lines": self.excess[0], "values": self.excess[1]}} if self.excess else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +98,9 @@ def of_house(home: Home, at: datetime, only: str | None = None, passphrase: str 
                 raise Malformed(f"agency {agency_code(only)} is not in the register", "Check the code.")
         last = _last(house)
         sourced = frozenset(house.with_source(System.SPILASUITE))
-        books = Books(house)
-        found = [_standing(a, last, sourced, books.mandate(a.code, at), at) for a in everyone]
-    return found if only is None else [_with_shelf(home, s, passphrase) for s in found]
+        books = Books(house, open_root(home, passphrase))
+        found = [_standing(a, last, sourced, books.history(a.code), at) for a in everyone]
+    return found if only is None else [_with_shelf(home, s) for s in found]
 
 
 def of_portal(home: Home) -> Flow:
@@ -125,9 +129,10 @@ def _contract(a: Agency, at: datetime) -> Standing:
 
 
 def _standing(
-    a: Agency, last: Mapping[tuple[Any, Any], Any], sourced: Collection[AgencyCode], mandate: Mandate, at: datetime
+    a: Agency, last: Mapping[tuple[Any, Any], Any], sourced: Collection[AgencyCode], history: History, at: datetime
 ) -> Standing:
-    s = _contract(a, at)
+    s, mandate = _contract(a, at), fold(history, at)
+    excess = {(str(e.system), e.delivery): e for e in history.entries if isinstance(e, Exceeded)}
     seen = [System(system) for agency, system in last if agency == a.code and system in AGENCY_SYSTEMS]
     wanted = [system for system in AGENCY_SYSTEMS if system in s.systems or system in seen]
     flows = tuple(
@@ -139,7 +144,12 @@ def _standing(
         )
         for system in wanted
     )
+    flows = tuple(replace(f, excess=_beyond(excess.get((str(f.system), f.delivery or "")))) for f in flows)
     return replace(s, flows=flows, instructions=tuple(g.instruction for g in mandate.grants))
+
+
+def _beyond(e: Exceeded | None) -> tuple[int, int] | None:
+    return None if e is None else (sum(e.lines.values()), sum(e.values.values()))
 
 
 def _flow(system: System, row: Any, instructed: bool | None = None, source_set: bool | None = None) -> Flow:
@@ -156,12 +166,11 @@ def _sum(tables: Sequence[Mapping[str, int]]) -> dict[str, int]:
     return {n: sum(t.get(n, 0) for t in tables) for n in names}
 
 
-def _with_shelf(home: Home, s: Standing, passphrase: str | None) -> Standing:
+def _with_shelf(home: Home, s: Standing) -> Standing:
     """With the number of rows held, and of lines put aside in all."""
     if not (home.shelf(s.agency).exists() and home.keyring(s.agency).exists()):
         return replace(s, held={}, aside=0)
-    root = open_root(home, passphrase)
-    with Keyring.open(home, root, s.agency) as keyring, Shelf.open(home, keyring, s.agency) as shelf:
+    with Shelf.known(home, s.agency) as shelf:
         held = {name: n for name, n in shelf.counts().items() if n}
         return replace(s, held=held, aside=len(shelf.quarantined()))
 

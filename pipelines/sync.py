@@ -6,29 +6,36 @@ memory grows neither with the number of agencies nor with the size of the night.
 """
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from connectors.base import Connector, Delivery, Known, Opened, Recalled, find
+from connectors.base import Connector, Delivery, Known, Opened, Permitted, Recalled, find
 from ledger.entry import UNNAMED
 from pipelines import quality
-from pipelines.books import Books
+from pipelines.books import Books, contracts
 from pipelines.locks import sole
+from pipelines.warrants import Warrants
 from schemas.admission import Admitted, admit
-from schemas.errors import DeliveryRefused, Malformed, TryAgain
+from schemas.capability import Act, Warrant
+from schemas.errors import DeliveryRefused, Malformed, Refused, TryAgain
+from schemas.frames import Reading
 from schemas.home import PORTAL, Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System, agency_code
 from schemas.mandate import Mandate
 from schemas.report import Report
+from schemas.restriction import closed_keys, is_closed
 from schemas.window import Contract, gate, paris_day
-from store.agency import Shelf
+from store.agency import OpenShelf
 from store.house import House
 from store.keep import Errand, finish_erasures, keep
 from store.keys import Keyring, Root, open_root
@@ -69,7 +76,7 @@ def code_version() -> str:
 def registered(home: Home) -> list[AgencyCode]:
     """Agencies of the register that were not erased, in the order of the register."""
     with House.open(home) as house:
-        return [c.agency for c in Books(house).contracts().values() if not c.erased]
+        return [c.agency for c in contracts(house).values() if not c.erased]
 
 
 # -- what lies in the inbox --------------------------------------------------------------------------------------------
@@ -91,7 +98,7 @@ def strangers(night: Night) -> list[Report]:
     if night.inbox is None or not night.inbox.is_dir():
         return []
     with House.open(night.home) as house:
-        known = set(Books(house).contracts())
+        known = set(contracts(house))
     out = []
     for folder in sorted(p for p in night.inbox.iterdir() if p.is_dir() and p.name not in known and p.name != PORTAL):
         if night.agencies is not None and folder.name not in night.agencies:
@@ -153,7 +160,8 @@ def _flow(night: Night, house: House, system: System, agency: AgencyCode) -> lis
 def _settle_flows(
     night: Night, house: House, system: System, flows: dict[AgencyCode | None, list[Delivery]], desk: Desk, run: str
 ) -> list[Report]:
-    room = _Room(night, house, find(system), open_root(night.home, night.passphrase), run)
+    root = open_root(night.home, night.passphrase)
+    room = _Room(night, house, find(system), root, run, Warrants(night.home, root, night.at))
     reports: list[Report] = []
     queues = {a: list(f) for a, f in flows.items()}
     while any(queues.values()):
@@ -188,10 +196,11 @@ class _Room:
     connector: Connector
     root: Root
     run: str
+    warrants: Warrants
 
     @property
     def books(self) -> Books:
-        return Books(self.house)
+        return Books(self.house, self.root)
 
     def note(self, report: Report) -> None:
         """Into the journal; a name that breaks the contract may be a person's and is not kept."""
@@ -202,14 +211,20 @@ class _Room:
 
 @dataclass(slots=True)
 class _Ready:
-    """A delivery that passed the gate and was proved whole."""
+    """A delivery that passed the gate and was proved whole, and the shelf that may take it."""
 
+    delivery: Delivery
     opened: Opened
-    shelf: Shelf
-    mandate: Mandate | None
+    shelf: OpenShelf
+
+    @property
+    def mandate(self) -> Mandate | None:
+        return self.shelf.warrant.capability.mandate
 
 
-def _settle_batch(room: _Room, deliveries: Sequence[Delivery], desk: Desk) -> Iterator[Report]:
+def _settle_batch(room: _Room, deliveries: Sequence[Delivery], desk: Desk, last: bool = False) -> Iterator[Report]:
+    """`last`: what was allowed changed once already while these were read; a second time they are refused."""
+    again: list[Delivery] = []
     with ExitStack() as stack:
         ready: list[_Ready] = []
         for delivery in deliveries:
@@ -223,10 +238,19 @@ def _settle_batch(room: _Room, deliveries: Sequence[Delivery], desk: Desk) -> It
                 yield settled
             else:
                 ready.append(settled)
-        yield from _settle_ready(room, ready, desk)
+        for kept in _settle_ready(room, ready, desk):
+            if isinstance(kept, Report):
+                yield kept
+            elif last:
+                yield _refused(room, kept, "agency.no_instruction")
+            else:
+                again.append(kept)
+    if again:
+        yield from _settle_batch(room, again, desk, last=True)
 
 
-def _settle_ready(room: _Room, ready: list[_Ready], desk: Desk) -> Iterator[Report]:
+def _settle_ready(room: _Room, ready: list[_Ready], desk: Desk) -> Iterator[Report | Delivery]:
+    """Reports; deliveries instead of which nothing was kept because what allowed them changed meanwhile."""
     while ready:
         admitted = _read(room, ready)
         broken = _examine(room, ready, admitted, desk)
@@ -234,10 +258,7 @@ def _settle_ready(room: _Room, ready: list[_Ready], desk: Desk) -> Iterator[Repo
             yield from _keep(room, ready, admitted)
             return
         for d in sorted(broken):
-            arrived = ready[d].opened.arrived
-            report = Report(arrived.agency, arrived.system, arrived.name, arrived.day, "refused", "quality.invariant")
-            room.note(report)
-            yield report
+            yield _refused(room, ready[d].delivery, "quality.invariant", ready[d].opened.arrived.day)
         ready = [r for d, r in enumerate(ready) if d not in broken]
 
 
@@ -247,13 +268,41 @@ def _read(room: _Room, ready: list[_Ready]) -> Admitted:
     reading = room.connector.read(opened, recalled)
     if room.connector.system is System.PORTAL:
         reading = room.books.without_erased(reading)
-    return admit(reading, [r.mandate for r in ready], room.connector.yields)
+    mandates = [r.mandate for r in ready]
+    if any(m is not None and m.rows_closed for m in mandates):
+        return admit(reading, mandates, room.connector.yields, _closed(reading, ready))
+    return admit(reading, mandates, room.connector.yields)
+
+
+def _closed(reading: Reading, ready: list[_Ready]) -> np.ndarray:
+    """Per line number: whether it yields a row that a restriction of its agency names (R2)."""
+    line_d = reading.lines["d"].to_numpy()[np.argsort(reading.lines["line"].to_numpy())]
+    frozen = np.zeros(len(reading.lines), bool)
+    for d, each in enumerate(ready):
+        targets = each.mandate.rows_closed if each.mandate is not None else {}
+        if not targets:
+            continue
+        mine = {n: t.filter(pa.array(line_d[t["line"].to_numpy()] == d)) for n, t in reading.rows.items()}
+        refer = partial(each.shelf.keyring.reference, reading.system)
+        closed = closed_keys(mine, targets, refer, _OnShelf(each.shelf, reading.system))
+        for name, table in mine.items():
+            frozen[table["line"].to_numpy()[is_closed(name, table, closed)]] = True
+    return frozen
+
+
+@dataclass(frozen=True, slots=True)
+class _OnShelf:
+    """What stands on a building or a lot, as far as the shelf knows."""
+
+    shelf: OpenShelf
+    system: System
+
+    def standing_on(self, table: str, column: str, keys: Iterable[str]) -> set[str]:
+        return self.shelf.standing_on(self.system, table, column, keys)
 
 
 def _recall(room: _Room, ready: list[_Ready]) -> Recalled:
     """The held rows that the connector asks for, delivery by delivery."""
-    import pyarrow as pa
-
     found: dict[str, list[pa.Table]] = {}
     for asked in room.connector.asks([r.opened for r in ready]):
         records = sorted({t for source in asked.keys for t in room.connector.yields[source]})
@@ -271,8 +320,6 @@ def _examine(room: _Room, ready: list[_Ready], admitted: Admitted, desk: Desk) -
     frames = {}
     for name, table in reading.rows.items():
         if len(table):
-            import pyarrow as pa
-
             with_d = table.append_column("d", pa.array(line_d[table["line"].to_numpy()]))
             frames[name] = with_d.to_pandas(types_mapper=pd.ArrowDtype)
     if not frames:
@@ -287,11 +334,21 @@ def _examine(room: _Room, ready: list[_Ready], admitted: Admitted, desk: Desk) -
     return {d for by_d in findings.broken.values() for d in by_d}
 
 
-def _keep(room: _Room, ready: list[_Ready], admitted: Admitted) -> Iterator[Report]:
+def _refused(room: _Room, delivery: Delivery, reason: str, day: date | None = None) -> Report:
+    report = Report(delivery.agency, delivery.system, delivery.name, day, "refused", reason)
+    room.note(report)
+    return report
+
+
+def _keep(room: _Room, ready: list[_Ready], admitted: Admitted) -> Iterator[Report | Delivery]:
     errand = Errand(room.run, room.night.at, code_version())
     for d, report in keep(admitted, [r.shelf for r in ready], errand):
         shelf = ready[d].shelf
+        if report is None:
+            yield ready[d].delivery
+            continue
         room.books.receipts(shelf, room.night.at)
+        room.books.excess(report, admitted.excess[d], room.night.at)
         room.note(report)
         yield report
 
@@ -306,11 +363,12 @@ def _before_opening(
     day: date | None = None
     try:
         day = _gate(room, delivery, contracts)
-        mandate = _mandate(room, delivery)
+        warrant = _warrant(room, delivery)
         if not room.connector.named(delivery):
             raise DeliveryRefused("delivery.name")
-        keyring = stack.enter_context(Keyring.open(room.night.home, room.root, delivery.agency, create=True))
-        shelf = stack.enter_context(Shelf.open(room.night.home, keyring, delivery.agency, create=True))
+        home = room.night.home
+        keyring = stack.enter_context(Keyring.open(home, room.root, warrant.capability, create=True))
+        shelf = stack.enter_context(OpenShelf.open(home, keyring, warrant, create=True))
         finish_erasures(shelf)  # what a crash may have left undone
         room.books.receipts(shelf, room.night.at)
         if (replayed := _replayed(room, delivery, shelf)) is not None:
@@ -320,9 +378,11 @@ def _before_opening(
                 else _conflict(delivery, day)
             )
         opened = _open(room, delivery, shelf, keyring)
-        return _Ready(opened, shelf, mandate)
+        return _Ready(delivery, opened, shelf)
     except DeliveryRefused as refusal:
         return Report(delivery.agency, delivery.system, delivery.name, day, "refused", refusal.reason, refusal.where)
+    except Refused:  # what allowed it has changed since it was looked up
+        return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "agency.no_instruction")
     except TryAgain:
         return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "source.unreachable")
     except Malformed:
@@ -351,7 +411,7 @@ def _gate(room: _Room, delivery: Delivery, contracts: Mapping[AgencyCode, Contra
     if delivery.system not in contract.systems and not contract.erased:
         raise DeliveryRefused("agency.system_disabled")
     if delivery.system is System.GPI:
-        _mandate(room, delivery)  # its day lies inside the file: not even that is read without an instruction
+        _warrant(room, delivery)  # its day lies inside the file: not even that is read without an instruction
     day = room.connector.day_of(delivery)
     reason = gate(contract, delivery.system, day or paris_day(room.night.at), room.night.at)
     if reason is not None:
@@ -359,18 +419,16 @@ def _gate(room: _Room, delivery: Delivery, contracts: Mapping[AgencyCode, Contra
     return day
 
 
-def _mandate(room: _Room, delivery: Delivery) -> Mandate | None:
-    if delivery.agency is None:
-        return None
-    mandate = room.books.mandate(delivery.agency, room.night.at)
-    if not mandate.for_system(delivery.system):
+def _warrant(room: _Room, delivery: Delivery) -> Warrant:
+    try:
+        return room.warrants.grant(delivery.agency, Act.SYNCHRONISE, delivery.system)
+    except Refused:
         raise DeliveryRefused(
             "agency.no_instruction", hint="Record the agency's instruction with `depositaire instruct`."
-        )
-    return mandate
+        ) from None
 
 
-def _replayed(room: _Room, delivery: Delivery, shelf: Shelf) -> bool | None:
+def _replayed(room: _Room, delivery: Delivery, shelf: OpenShelf) -> bool | None:
     """True: the same bytes were accepted before; False: other bytes under that name; None: new."""
     if delivery.path is None:
         return None
@@ -378,12 +436,14 @@ def _replayed(room: _Room, delivery: Delivery, shelf: Shelf) -> bool | None:
     return None if accepted is None else accepted == room.connector.fingerprint(delivery)
 
 
-def _open(room: _Room, delivery: Delivery, shelf: Shelf, keyring: Keyring) -> Opened:
+def _open(room: _Room, delivery: Delivery, shelf: OpenShelf, keyring: Keyring) -> Opened:
     siret = room.books.siret(delivery.agency) if delivery.agency else None
     source = (
         room.house.source(delivery.agency, delivery.system, keyring)
         if delivery.agency and delivery.path is None
         else None
     )
-    told = Delivery(delivery.agency, delivery.system, delivery.name, delivery.at, delivery.path, source)
+    leave = shelf.warrant.capability
+    # What the log was told after the night began is looked up at a later instant than the night's.
+    told = Permitted.of(delivery, leave, source, max(delivery.at, leave.minted_at))
     return room.connector.open(told, Known(siret, shelf.cursor(delivery.system)))

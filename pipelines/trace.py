@@ -1,21 +1,22 @@
 """Where one row came from, column by column; which lines were put aside. Places and rules; a value only when asked."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import select
 
 from pipelines.lineage import Edge, edges_of
+from pipelines.warrants import Warrants
+from schemas.capability import Act
 from schemas.errors import Malformed
 from schemas.fields import Field, Record
 from schemas.home import Home
 from schemas.ids import AgencyCode, System, agency_code
 from schemas.records import CANONICAL, RECORDS, exported_fields
-from store.agency import Shelf
+from store.agency import OpenShelf, Shelf
 from store.export import as_lines
 from store.house import House
 from store.keys import Keyring, open_root
@@ -105,20 +106,22 @@ class Aside:
 
 def trace(
     home: Home, agency: str, table: str, key: str, *, column: str | None = None, system: str | None = None,
-    value: bool = False, passphrase: str | None = None,
+    value: bool = False, at: datetime, passphrase: str | None = None,
 ) -> Trace:  # fmt: skip
-    """The lineage of one row. Raises Malformed when there is no such table, column or row, or it is not clear which."""
+    """The lineage of one row. Raises Malformed when there is no such table, column or row, or it is not clear which;
+    Refused when a value is asked for and the agency has not instructed the purpose "support" (R45, art. 29)."""
     record = _record(table)
     fields = [f for f in exported_fields(record) if column in (None, f.name)]
     if not fields:
         raise Malformed(
             f"{table} has no such column", f"Columns: {', '.join(f.name for f in exported_fields(record))}."
         )
-    with _shelf(home, registered(home, agency), passphrase) as shelf:
+    code = registered(home, agency)
+    with _known(home, code) as shelf:
         row = _row(shelf, table, key, system)
-        values = _values(shelf, record, row) if value else None
         came = shelf.db.execute(select(DELIVERY).where(DELIVERY.c.id == row.delivery)).one()
         line = shelf.db.execute(select(LINE).where(LINE.c.id == row.owner)).one()
+    values = _opened(home, code, record, row, at, passphrase) if value else None
     heard = System(row.system)
     known = edges_of(heard, table, line.source)
     traced = tuple(
@@ -132,14 +135,12 @@ def trace(
     )  # fmt: skip
 
 
-def quarantine(
-    home: Home, agency: str | None, delivery: str | None = None, passphrase: str | None = None
-) -> list[Aside]:
+def quarantine(home: Home, agency: str | None, delivery: str | None = None) -> list[Aside]:
     """Lines put aside, the newest delivery last. `agency` None: the portal's own."""
     code = registered(home, agency) if agency is not None else None
     if not _held(home, code):
         return []
-    with _shelf(home, code, passphrase) as shelf:
+    with _known(home, code) as shelf:
         rows = shelf.quarantined(delivery)
     return [Aside(code, System(r.system), r.delivery, r.source, r.loc, r.reason) for r in rows]
 
@@ -163,12 +164,23 @@ def _held(home: Home, code: AgencyCode | None) -> bool:
     return home.shelf(code).exists() and home.keyring(code).exists()
 
 
-@contextmanager
-def _shelf(home: Home, code: AgencyCode | None, passphrase: str | None) -> Iterator[Shelf]:
+def _known(home: Home, code: AgencyCode | None) -> Shelf:
     if not _held(home, code):
         raise Malformed("nothing is held for this agency", "Nothing came yet, or it was erased.")
-    with Keyring.open(home, open_root(home, passphrase), code) as keyring, Shelf.open(home, keyring, code) as shelf:
-        yield shelf
+    return Shelf.known(home, code)
+
+
+def _opened(
+    home: Home, code: AgencyCode, record: Record, row: Any, at: datetime, passphrase: str | None
+) -> dict[str, Any]:
+    """One row, opened under a capability to look."""
+    root = open_root(home, passphrase)
+    warrant = Warrants(home, root, at).grant(code, Act.LOOK)
+    with (
+        Keyring.open(home, root, warrant.capability) as keyring,
+        OpenShelf.open(home, keyring, warrant) as shelf,
+    ):
+        return _values(shelf, record, row)
 
 
 def _row(shelf: Shelf, table: str, key: str, system: str | None) -> Any:
@@ -184,7 +196,7 @@ def _row(shelf: Shelf, table: str, key: str, system: str | None) -> Any:
     return found[0]
 
 
-def _values(shelf: Shelf, record: Record, row: Any) -> dict[str, Any]:
+def _values(shelf: OpenShelf, record: Record, row: Any) -> dict[str, Any]:
     """The row as the return pack would write it."""
     columns: dict[str, pa.Array] = {
         "source_system": pa.array([row.system], pa.string()),

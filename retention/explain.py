@@ -25,8 +25,8 @@ Language = Literal["fr", "en"]
 
 LEFT: dict[Left, dict[Language, str]] = {
     Left.EVIDENCE: {
-        "fr": "le registre des instructions, le journal d'effacement, le certificat : sans donnée personnelle",
-        "en": "the ledger, the diary of the erasure, the certificate: without personal data",
+        "fr": "le registre des instructions et sa clé, le journal d'effacement, le certificat : rien de personnel",
+        "en": "the ledger and its key, the diary of the erasure, the certificate: without personal data",
     },
     Left.REGISTER: {
         "fr": "le code de l'agence, la fin de son contrat et le jour de l'effacement, pour ne pas la recréer",

@@ -74,8 +74,8 @@ def attached(pair: Iterable[Path], agencies: Collection[AgencyCode]) -> set[Agen
 
 def leftovers(home: Home, agency: AgencyCode) -> list[Path]:
     """What is named after the agency in the home, besides the evidence: half-written files, archives, copies."""
-    # These two have a step of their own, which does more than remove a name.
-    others = (home.keyring(agency), home.shelf(agency))
+    # The first two have a step of their own, which does more than remove a name; the key of the log stays with it.
+    others = (home.keyring(agency), home.shelf(agency), home.log_key(agency))
     return [
         p
         for root in sorted({home.root, home.keys})

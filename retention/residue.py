@@ -30,6 +30,7 @@ _NOT_READ = frozenset({"ledger", "certificates", "erasures", "shelves", "keys"})
 _EVIDENCE = frozenset({"ledger", "certificates", "erasures"})
 _BARE_ROW = frozenset({"code", "date_fin", "erased_on", "closed"})
 _WORD = re.compile(r"[A-Za-z0-9]+")
+_LOG_KEY = re.compile(r"[A-Z0-9]{5}\.key")
 _TEXT_LIMIT = 256 * 2**20
 _CODES_A_QUERY = 50
 _JOIN = "\x1f"
@@ -108,7 +109,7 @@ def file_names(where: Where, codes: frozenset[AgencyCode]) -> tuple[int, Hits]:
     skipped = {where.orchestrator} if where.orchestrator else set()
     for path, depth in _walk_all([where.home, where.keys], skipped):
         looked_at += 1
-        if not _is_evidence(path, where.home, depth):
+        if not _is_evidence(path, where, depth):
             _count(hits, _named(path.name, codes))
     for inbox in where.inboxes:
         for path, _ in _walk(inbox, 3, set()):
@@ -263,9 +264,11 @@ def _walk(root: Path, depth: int | None, skipped: set[Path]) -> Iterator[tuple[P
                 stack.append((path, level + 1))
 
 
-def _is_evidence(path: Path, home: Path, depth: int) -> bool:
-    """The agency's ledger, diary and certificates; an empty file that serves as a lock."""
-    if depth != 2 or path.parent.parent != home:
+def _is_evidence(path: Path, where: Where, depth: int) -> bool:
+    """The agency's ledger and the key that opens it, diary and certificates; an empty file that serves as a lock."""
+    if path.parent == where.keys / "logs" and _LOG_KEY.fullmatch(path.name):
+        return True
+    if depth != 2 or path.parent.parent != where.home:
         return False
     return path.parent.name in _EVIDENCE or (path.parent.name == "locks" and path.stat().st_size == 0)
 

@@ -4,14 +4,17 @@
 `Admitted` can only be made here, and the store keeps nothing else.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.errors import Refused
 from schemas.frames import Reading
+from schemas.ids import System
 from schemas.mandate import Mandate
 from schemas.records import RECORDS
 
@@ -27,37 +30,103 @@ class Admitted:
     reading: Reading
     held: tuple[frozenset[str], ...]
     mandates: tuple[Mandate | None, ...]
-    proof: object
+    excess: tuple["Excess", ...]
+    proof: InitVar[object]
 
-    def __post_init__(self) -> None:
-        if self.proof is not _MADE_BY_THE_GATE:
+    def __post_init__(self, proof: object) -> None:
+        if proof is not _MADE_BY_THE_GATE:
             raise TypeError("an Admitted is made by schemas.admission.admit alone")
 
 
-def admit(reading: Reading, mandates: Sequence[Mandate | None], yields: Mapping[str, frozenset[str]]) -> Admitted:
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """What one delivery held beyond the instructions. `lines`: withheld lines of each source table; `values`: values
+    that fell from lines that came in, by canonical table and column, written table.column."""
+
+    lines: Mapping[str, int]
+    values: Mapping[str, int]
+
+    def __bool__(self) -> bool:
+        return bool(self.lines or self.values)
+
+
+def admit(
+    reading: Reading,
+    mandates: Sequence[Mandate | None],
+    yields: Mapping[str, frozenset[str]],
+    closed: np.ndarray | None = None,
+) -> Admitted:
     """Drop tables and null columns that no grant covers; lines of which nothing is allowed become `withheld`.
 
     `mandates` has one mandate a delivery (None for the portal's own data, which needs no instruction: R40). `yields`
     says which records a source table can yield, so that a line that could not be read is withheld too when nothing of
-    its source table is instructed.
+    its source table is instructed. `closed`: per line number (0, 1, 2 …), whether it yields a row that a restriction
+    names (`schemas.restriction`). Raises Refused when a mandate is not of the agency whose delivery it is.
     """
+    if [m.agency if m is not None else None for m in mandates] != [a.agency for a in reading.deliveries]:
+        raise Refused("what was allowed is of another agency", "Admit each delivery under its own agency's mandate.")
     reading = _numbered(reading)
     fields = [_fields_by_record(reading, m) for m in mandates]
+    by_row = _not_ending(reading, closed) if closed is not None else np.zeros(len(reading.lines), bool)
+    frozen = _frozen(reading, mandates, yields) | by_row
+    missing = _tables_of(reading, by_row)
+    reading = _without(reading, frozen)
     line_d = reading.lines["d"].to_numpy()
     rows = {
         name: kept for name, table in reading.rows.items() if len(kept := _admitted_rows(name, table, line_d, fields))
     }
-    lines = _withhold(reading, rows, fields, yields)
-    held = tuple(frozenset(name for name, f in each.items() if f is not None) for each in fields)
+    lines = _withhold(reading, rows, frozen | ~_some_source(reading, fields, yields))
+    held = tuple(
+        frozenset(name for name, f in each.items() if f is not None)
+        - _kept_out(reading.system, mandate, yields)
+        - missing.get(d, frozenset())
+        for d, (each, mandate) in enumerate(zip(fields, mandates, strict=True))
+    )
     content = reading.content
     if len(content):
         # A line put aside is kept as it came only where everything its source table can yield is instructed.
-        whole = _whole_sources(reading, fields, yields)
+        whole = _whole_sources(reading, fields, yields) & ~frozen
         content = content.filter(pa.array(whole[content["line"].to_numpy()]))
     left = Reading(
         reading.system, reading.locus, reading.deliveries, lines, rows, reading.endings, content, reading.snapshot
     )
-    return Admitted(left, held, tuple(mandates), _MADE_BY_THE_GATE)
+    excess = _excess(reading, left, mandates)
+    return Admitted(left, held, tuple(mandates), excess, _MADE_BY_THE_GATE)
+
+
+def _excess(came: Reading, left: Reading, mandates: Sequence[Mandate | None]) -> tuple[Excess, ...]:
+    """By delivery. `came` is the reading without what is frozen: a restriction is no excess of the source."""
+    nothing = Excess({}, {})
+    if all(m is None or _everything(came.system, m) for m in mandates):
+        return (nothing,) * len(mandates)
+    d = left.lines["d"].to_numpy()
+    withheld = left.lines["outcome"].to_numpy(zero_copy_only=False) == WITHHELD
+    lines: list[Counter[str]] = [Counter() for _ in mandates]
+    for n, source in zip(
+        d[withheld].tolist(), left.lines["source"].filter(pa.array(withheld)).to_pylist(), strict=True
+    ):
+        lines[n][source] += 1
+    values: list[Counter[str]] = [Counter() for _ in mandates]
+    for name, table in came.rows.items():
+        kept = left.rows.get(name)
+        if not RECORDS[name].exported or kept is None:
+            continue
+        for f in RECORDS[name].fields:
+            if f.name in table.column_names:
+                fell = _filled(table, f.name, d, len(mandates)) - _filled(kept, f.name, d, len(mandates))
+                for n in np.flatnonzero(fell).tolist():
+                    values[n][f"{name}.{f.name}"] += int(fell[n])
+    return tuple(Excess(dict(sorted(a.items())), dict(sorted(b.items()))) for a, b in zip(lines, values, strict=True))
+
+
+def _everything(system: System, mandate: Mandate) -> bool:
+    return any("*" in g.tables for g in mandate.for_system(system)) and not mandate.restrictions
+
+
+def _filled(table: pa.Table, column: str, line_d: np.ndarray, deliveries: int) -> np.ndarray:
+    """How many values of a column each delivery has."""
+    there = table["line"].to_numpy()[pc.is_valid(table[column]).to_numpy(zero_copy_only=False)]
+    return np.bincount(line_d[there], minlength=deliveries)
 
 
 def _numbered(reading: Reading) -> Reading:
@@ -107,14 +176,9 @@ def _admitted_rows(
     return table
 
 
-def _withhold(
-    reading: Reading,
-    rows: Mapping[str, pa.Table],
-    fields: Sequence[dict[str, frozenset[str] | None]],
-    yields: Mapping[str, frozenset[str]],
-) -> pa.Table:
+def _withhold(reading: Reading, rows: Mapping[str, pa.Table], closed: np.ndarray) -> pa.Table:
+    """Lines of which nothing was let in; `closed` are those whose source table may give nothing, read or not."""
     lines = reading.lines
-    closed = ~_some_source(reading, fields, yields)
     outcome = lines["outcome"].to_numpy(zero_copy_only=False)
     yielding = _mentions(len(lines), (t["line"] for t in reading.rows.values()))
     kept = _mentions(len(lines), (t["line"] for t in rows.values()))
@@ -126,6 +190,59 @@ def _withhold(
     reason = pc.if_else(pa.array(withheld), pa.scalar(None, pa.string()), lines["reason"])
     at, why = lines.column_names.index("outcome"), lines.column_names.index("reason")
     return lines.set_column(at, "outcome", pa.array(new_outcome, pa.string())).set_column(why, "reason", reason)
+
+
+def _frozen(reading: Reading, mandates: Sequence[Mandate | None], yields: Mapping[str, frozenset[str]]) -> np.ndarray:
+    """Lines whose source table can yield something that is restricted: nothing of them comes in (R2).
+
+    Not those that end something: a restriction holds back neither an end nor an erasure that a person asked for.
+    """
+    if not any(m is not None and m.restrictions for m in mandates):
+        return np.zeros(len(reading.lines), bool)
+    closed = [_restricted(reading.system, m, yields) for m in mandates]
+    return _not_ending(reading, _by_source(reading, lambda d, source: source in closed[d]))
+
+
+def _not_ending(reading: Reading, lines: np.ndarray) -> np.ndarray:
+    ends = reading.endings.filter(pc.invert(reading.endings["implied"]))
+    return np.asarray(lines & ~_mentions(len(reading.lines), [ends["line"]]))
+
+
+def _tables_of(reading: Reading, lines: np.ndarray) -> dict[int, frozenset[str]]:
+    """By delivery: the records that these lines yield. A reference to one that is held back is no fault of its line."""
+    if not lines.any():
+        return {}
+    d = reading.lines["d"].to_numpy()
+    found: dict[int, set[str]] = {}
+    for name, table in reading.rows.items():
+        at = table["line"].to_numpy()
+        for delivery in np.unique(d[at[lines[at]]]).tolist():
+            found.setdefault(delivery, set()).add(name)
+    return {delivery: frozenset(names) for delivery, names in found.items()}
+
+
+def _restricted(system: System, mandate: Mandate | None, yields: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """Source tables that can yield something restricted."""
+    if mandate is None:
+        return frozenset()
+    return frozenset(s for s, tables in yields.items() if any(mandate.freezes(system, t) for t in tables))
+
+
+def _kept_out(system: System, mandate: Mandate | None, yields: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """Records that may be missing because their lines are frozen: a reference to one is no fault of its line."""
+    return frozenset(t for source in _restricted(system, mandate, yields) for t in yields[source])
+
+
+def _without(reading: Reading, frozen: np.ndarray) -> Reading:
+    """The reading without what the frozen lines yield."""
+    if not frozen.any():
+        return reading
+
+    def thawed(table: pa.Table) -> pa.Table:
+        return table.filter(pa.array(~frozen[table["line"].to_numpy()]))
+
+    rows = {name: kept for name, table in reading.rows.items() if len(kept := thawed(table))}
+    return replace(reading, rows=rows, endings=thawed(reading.endings))
 
 
 def _mentions(n: int, columns: Iterable[pa.ChunkedArray]) -> np.ndarray:

@@ -26,6 +26,16 @@ class Home:
         return self.root / "depositaire.toml"
 
     @property
+    def identity(self) -> Path:
+        """Who runs this installation, for the register of processing. Written by hand; it may be missing."""
+        return self.root / "identity.toml"
+
+    @property
+    def policies(self) -> Path:
+        """The versions of the privacy policy."""
+        return self.root / "policies"
+
+    @property
     def house(self) -> Path:
         """The register of agencies, the journal of deliveries, the sealed sources, the inboxes that were read."""
         return self.root / "house.sqlite"
@@ -50,7 +60,8 @@ class Home:
         return self.root / "shelves" / f"{agency or PORTAL}.sqlite"
 
     def ledger(self, agency: AgencyCode) -> Path:
-        return self.ledgers / f"{agency}.jsonl"
+        """The folder of an agency's log."""
+        return self.ledgers / agency
 
     @property
     def root_key(self) -> Path:
@@ -62,3 +73,11 @@ class Home:
     @property
     def signing_key(self) -> Path:
         return self.keys / "signing.key"
+
+    @property
+    def log_signing_key(self) -> Path:
+        return self.keys / "log.key"
+
+    def log_key(self, agency: AgencyCode) -> Path:
+        """What wraps the salts of an agency's log. It outlives the agency's data."""
+        return self.keys / "logs" / f"{agency}.key"

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, delete, select
 
 from schemas.ids import System
-from store.agency import among
+from store.among import among
 from store.batch import Batch
 from store.endings import end_lines
 from store.tables import LINE, ROWS

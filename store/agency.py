@@ -1,10 +1,11 @@
 """Open one agency's shelf. A reader has no write methods; no call takes two agencies.
 
-One SQLite file an agency (write-ahead log, synchronous FULL: an acknowledged commit survives a power cut). What is
-read here is read by column; what is written is written by `store.writing` inside one transaction a delivery.
+One SQLite file an agency (write-ahead log, synchronous FULL: an acknowledged commit survives a power cut). `Shelf`
+knows what is held without opening a row: it has no keys. `OpenShelf` opens and writes, under a capability that it
+confirms before each transaction; the database itself refuses a write without one (`store.guard`). What is read here is
+read by column; what is written is written by `store.writing` inside one transaction a delivery.
 """
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,49 +14,47 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import Connection, Row, bindparam, create_engine, event, func, select
+from sqlalchemy import Connection, Dialect, Row, create_engine, event, func, select
 from sqlalchemy.pool import NullPool
-from sqlalchemy.sql import ColumnElement
 
+from schemas.capability import Act, Capability, Warrant
 from schemas.errors import Refused
 from schemas.fields import Record
 from schemas.frames import ARROW
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from schemas.records import RECORDS
+from store import guard
+from store.among import among
 from store.encode import split
 from store.keys import Keyring
 from store.sealing import framed, row_aad, unseal
-from store.tables import DELIVERY, ERASED_KEY, FLOW, LINE, META, QUARANTINE, ROWS
+from store.tables import DELIVERY, ERASED_KEY, FLOW, LINE, QUARANTINE, ROWS
+from store.veil import Veil
 
-
-def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
-    """column IN (values), as one bound parameter whatever their number."""
-    listed = func.json_each(bindparam(None, json.dumps(list(values)))).table_valued("value")
-    return column.in_(select(listed.c.value))
+# Acts that open rows, and those that write.
+READERS = frozenset({Act.SYNCHRONISE, Act.RETURN, Act.LOOK, Act.ERASE})
+WRITERS = frozenset({Act.SYNCHRONISE, Act.ERASE})
+# Those to whom a restriction shows nothing of what it names.
+VEILED = frozenset({Act.RETURN, Act.LOOK})
 
 
 class Shelf:
-    """What is held for one agency (or, `agency` None, the portal's own accounts)."""
+    """What is known of what is held for one agency (or, `agency` None, of the portal's own accounts): never what a row
+    says."""
 
-    def __init__(self, path: Path, agency: AgencyCode | None, keyring: Keyring) -> None:
+    def __init__(self, path: Path, agency: AgencyCode | None) -> None:
         self.path = path
         self.agency = agency
-        self.keyring = keyring
         self.db = connect(path)
 
     @classmethod
-    def open(cls, home: Home, keyring: Keyring, agency: AgencyCode | None, create: bool = False) -> Self:
+    def known(cls, home: Home, agency: AgencyCode | None) -> "Shelf":
+        """Raises Refused when nothing is held."""
         path = home.shelf(agency)
         if not path.exists():
-            if not create:
-                raise Refused("nothing is held for this agency")
-            path.parent.mkdir(parents=True, exist_ok=True)
-        shelf = cls(path, agency, keyring)
-        if create:
-            META.create_all(shelf.db)
-            shelf.db.commit()
-        return shelf
+            raise Refused("nothing is held for this agency")
+        return Shelf(path, agency)
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +63,9 @@ class Shelf:
         self.db.close()
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """One transaction: all of it or, whatever happens, nothing of it."""
+    def noting(self) -> Iterator[Connection]:
+        """A transaction of bookkeeping, which must not fail because what allowed the work has ended meanwhile: that a
+        delivery has its receipt, that the keys of erased persons are gone. The database lets nothing else pass."""
         self.db.rollback()  # ends the reading transaction
         self.db.info["immediate"] = True
         try:
@@ -165,6 +165,72 @@ class Shelf:
             )
         ]
 
+    def counts(self) -> dict[str, int]:
+        return {
+            name: self.db.scalar(select(func.count()).select_from(t)) or 0
+            for name, t in ROWS.items()
+            if RECORDS[name].exported
+        }
+
+
+class OpenShelf(Shelf):
+    """A shelf whose rows can be opened and, if the capability is to synchronise or to erase, written."""
+
+    def __init__(self, path: Path, keyring: Keyring, warrant: Warrant) -> None:
+        super().__init__(path, warrant.capability.agency)
+        self.keyring = keyring
+        self.warrant = warrant
+        self._veil: Veil | None = None
+
+    @classmethod
+    def open(cls, home: Home, keyring: Keyring, warrant: Warrant, create: bool = False) -> Self:
+        """Raises Refused when nothing is held, when what allowed it no longer does, or when keys and capability are not
+        of one agency."""
+        capability = warrant.confirm()  # reading too: one that is kept for later is worth no more than the log is now
+        capability.demand(capability.act, keyring.agency)
+        if capability.act not in READERS:
+            raise Refused(f"a capability to {capability.act} opens no record")
+        path = home.shelf(capability.agency)
+        if not path.exists():
+            if not create:
+                raise Refused("nothing is held for this agency")
+            path.parent.mkdir(parents=True, exist_ok=True)
+        shelf = cls(path, keyring, warrant)
+        guard.prepare(shelf.db)
+        return shelf
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction: all of it or, whatever happens, nothing of it.
+
+        Raises Refused when what allowed it no longer does, and when the database knows of a later head of the log.
+        """
+        capability = self.warrant.confirm()
+        if capability.act not in WRITERS:
+            raise Refused(f"a capability to {capability.act} writes nothing")
+        with self.noting() as db:
+            guard.grant(db, capability)
+            yield db
+            guard.revoke(db)
+
+    @property
+    def veil(self) -> Veil | None:
+        """What restrictions hide from whoever reads; None where they hide nothing, and for the acts that must open what
+        is held to keep it right."""
+        capability = self.warrant.capability
+        if capability.act not in VEILED or capability.mandate is None or not capability.mandate.restrictions:
+            return None
+        if self._veil is None:
+            self._veil = Veil(self.db, capability.mandate, self.keyring.reference)
+        return self._veil
+
+    def standing_on(self, system: System, table: str, column: str, keys: Iterable[str]) -> set[str]:
+        """Keys of the rows of a table whose reference names one of these keys."""
+        t = ROWS[table]
+        return set(self.db.scalars(select(t.c.source_key).where(t.c.system == system, among(t.c[column], keys))))
+
+    # -- rows, opened --------------------------------------------------------------------------------------------------
+
     def recall(self, system: System, keys: Mapping[str, Sequence[str]], records: Iterable[str]) -> dict[str, pa.Table]:
         """Rows still owned by these source lines, opened: source, owner (line key), source_key and the record's
         fields."""
@@ -198,7 +264,10 @@ class Shelf:
         found = self.db.execute(
             select(t).order_by(t.c.system, t.c.source_key), execution_options={"stream_results": True}
         )
-        for part in found.partitions(batch):
+        if self.veil is not None and self.veil.columns(table) is None:
+            return
+        for whole in found.partitions(batch):
+            part = whole if self.veil is None else self.veil.shown(table, whole)
             columns = {"source_system": pa.array([r.system for r in part], pa.string())} | self.opened(record, part)
             columns["ended_reason"] = pa.array([r.ended_reason for r in part], pa.string())
             columns["ended_on"] = pa.array([r.ended_on for r in part], pa.string()).cast(pa.date32())
@@ -206,6 +275,9 @@ class Shelf:
 
     def opened(self, record: Record, found: Sequence[Row[Any]]) -> dict[str, pa.Array]:
         """source_key and the record's fields of some rows of its table, unsealed."""
+        hidden = self.veil.columns(record.name) if self.veil is not None else frozenset()
+        if hidden is None or (self.veil is not None and len(self.veil.shown(record.name, found)) < len(found)):
+            raise Refused("a restriction of the agency hides this row", "It shows again when the restriction ends.")
         texts = [self.open_row(record.name, r.system, r.source_key, r.kid, r.sealed) for r in found]
         columns: dict[str, pa.Array] = {"source_key": pa.array([r.source_key for r in found], pa.string())}
         sealed = split(texts, record.sealed_fields)
@@ -213,6 +285,8 @@ class Shelf:
             columns[f.name] = (
                 sealed[f.name] if f.sealed else pa.array([getattr(r, f.name) for r in found], ARROW[f.kind])
             )
+        for name in hidden:
+            columns[name] = pa.nulls(len(found), columns[name].type)
         return columns
 
     def open_row(self, table: str, system: str, key: str, kid: int, sealed: bytes) -> str:
@@ -221,15 +295,9 @@ class Shelf:
     def binding(self, table: str, system: str) -> bytes:
         return framed(self.agency or "_portal", table, system)
 
-    def counts(self) -> dict[str, int]:
-        return {
-            name: self.db.scalar(select(func.count()).select_from(t)) or 0
-            for name, t in ROWS.items()
-            if RECORDS[name].exported
-        }
-
 
 _COMPILED: dict[Any, Any] = {}
+_DIALECTS: dict[str, Dialect] = {}
 
 
 def connect(path: Path) -> Connection:
@@ -244,7 +312,9 @@ def connect(path: Path) -> Connection:
         raw.execute("PRAGMA temp_store = MEMORY")  # no temporary file is left behind
         raw.execute("PRAGMA cache_size = -65536")
 
-    # One cache of compiled statements for all shelves: each has an engine of its own.
+    # One cache of compiled statements for all shelves: each has an engine of its own. A statement is compiled for one
+    # dialect object, so that the engines have to share theirs for the cache to be of use, and not to grow for ever.
+    engine.dialect = _DIALECTS.setdefault("sqlite", engine.dialect)
     db = engine.connect().execution_options(compiled_cache=_COMPILED)
 
     @event.listens_for(engine, "begin")
@@ -264,10 +334,11 @@ def scrub(db: Connection) -> None:
     db.rollback()
 
 
-def drop(home: Home, agency: AgencyCode | None) -> bool:
-    """Truncate and remove a shelf. True when there was one."""
+def drop(home: Home, capability: Capability) -> bool:
+    """Truncate and remove a shelf, under a capability to erase. True when there was one."""
+    capability.demand(Act.ERASE, capability.agency)
     gone = False
-    path = home.shelf(agency)
+    path = home.shelf(capability.agency)
     for each in (
         path,
         path.with_name(path.name + "-wal"),

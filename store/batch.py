@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from schemas.admission import Admitted
 from schemas.frames import BIT, Arrived
 from schemas.ids import System
-from store.agency import Shelf
+from store.agency import OpenShelf
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Batch:
 
     system: System
     deliveries: tuple[Arrived, ...]
-    shelves: Sequence[Shelf]
+    shelves: Sequence[OpenShelf]
     held: tuple[frozenset[str], ...]
     d: np.ndarray
     source: pa.Array
@@ -41,7 +41,7 @@ class Batch:
     ending_lines: np.ndarray = field(repr=False)
 
     @classmethod
-    def of(cls, admitted: Admitted, shelves: Sequence[Shelf]) -> "Batch":
+    def of(cls, admitted: Admitted, shelves: Sequence[OpenShelf]) -> "Batch":
         r = admitted.reading
         lines = r.lines
         ending = np.zeros(len(lines), bool)

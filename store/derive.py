@@ -11,7 +11,8 @@ from sqlalchemy import Connection, select
 
 from schemas.ids import System
 from schemas.records import RECORDS
-from store.agency import Shelf, among
+from store.agency import OpenShelf
+from store.among import among
 from store.batch import Batch
 from store.patch import change, rows_where
 from store.tables import ROWS
@@ -48,7 +49,7 @@ def fill_buildings(db: Connection, place: Place, buildings: set[str]) -> None:
     )
 
 
-def set_rights(batch: Batch, d: int, shelf: Shelf) -> None:
+def set_rights(batch: Batch, d: int, shelf: OpenShelf) -> None:
     """Rights on the rows about to be written, so that they are sealed once: from arriving records 20, else from the
     shelf."""
     table = batch.rows.get("co_ownership")

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from store.agency import among
+from store.among import among
 from store.batch import Batch
 from store.compare import UNCOUNTED
 from store.patch import change, sign
@@ -109,6 +109,12 @@ def _doublon(db: Connection, batch: Batch, place: Place, end: dict[str, Any]) ->
 
 
 def _effacement(db: Connection, _: Batch, place: Place, end: dict[str, Any]) -> str:
+    return erase_person(db, place, end)
+
+
+def erase_person(db: Connection, place: Place, end: dict[str, Any]) -> str:
+    """Everything that a person's line yields or that is theirs goes, and the person is not taken in again. `end` names
+    the line (source, key) and the person."""
     line = _line_of(db, place, end)
     end["held"] = line is not None
     t = ROWS["person"]
@@ -121,7 +127,7 @@ def _effacement(db: Connection, _: Batch, place: Place, end: dict[str, Any]) -> 
     for name in ROWS:
         _delete_rows(db, name, line, place, keys)
     for name, (column, instead) in FORGET_IN.items():
-        _forget_reference(db, place, name, column, keys, instead)
+        forget_reference(db, place, name, column, keys, instead)
     db.execute(delete(LINE).where(LINE.c.id == line))
     kids = [{"kid": r.kid} for r in persons if r.kid]
     if kids:
@@ -159,7 +165,7 @@ def _delete_rows(db: Connection, name: str, line: int, place: Place, persons: se
     if not doomed:
         return
     db.execute(delete(t).where(t.c.system == place.system, among(t.c.source_key, [r.source_key for r in doomed])))
-    _take_from_lines(db, [r for r in doomed if r.owner != line])
+    take_from_lines(db, [r for r in doomed if r.owner != line])
 
 
 def _any(conditions: list[Any]) -> Any:
@@ -169,7 +175,7 @@ def _any(conditions: list[Any]) -> Any:
     return out
 
 
-def _take_from_lines(db: Connection, rows: list[Any]) -> None:
+def take_from_lines(db: Connection, rows: list[Any]) -> None:
     """Other lines lost a row: their signatures follow; a line that has nothing left is forgotten, with what was only
     remembered beside its row."""
     for r in rows:
@@ -183,7 +189,7 @@ def _take_from_lines(db: Connection, rows: list[Any]) -> None:
             db.execute(delete(LINE).where(LINE.c.id == owner))
 
 
-def _forget_reference(
+def forget_reference(
     db: Connection, place: Place, name: str, column: str, persons: set[str], instead: str | None
 ) -> None:
     t = ROWS[name]

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 
 from schemas.fields import Field, Kind
 from schemas.records import RECORDS, exported_fields
-from store.agency import Shelf
+from store.agency import OpenShelf
 
 BATCH = 50_000
 
 
-def write_tables(shelf: Shelf | None, tables: Sequence[str], folder: Path) -> dict[str, int]:
+def write_tables(shelf: OpenShelf | None, tables: Sequence[str], folder: Path) -> dict[str, int]:
     """Write one file a table; a shelf that is not there (nothing held, or erased) gives empty files. Returns rows by
     table."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def write_tables(shelf: Shelf | None, tables: Sequence[str], folder: Path) -> di
     return written
 
 
-def _parts(shelf: Shelf | None, name: str) -> Iterator[pa.Table]:
+def _parts(shelf: OpenShelf | None, name: str) -> Iterator[pa.Table]:
     if shelf is not None:
         yield from shelf.rows(name, BATCH)
 

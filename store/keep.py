@@ -18,11 +18,13 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from schemas.admission import Admitted
+from schemas.capability import Act
+from schemas.errors import Refused
 from schemas.frames import BIT, FLAGS, Arrived
 from schemas.ids import System
 from schemas.report import Counts, Quarantined, Report
 from store.absence import absentees, apply_absences
-from store.agency import Shelf, scrub
+from store.agency import OpenShelf, scrub
 from store.batch import Batch
 from store.compare import Compared, compare
 from store.derive import buildings_of, fill_buildings, fill_rights, set_rights
@@ -43,15 +45,22 @@ class Errand:
     locus: str = "line"
 
 
-def keep(admitted: Admitted, shelves: Sequence[Shelf], errand: Errand) -> Iterator[tuple[int, Report]]:
-    """Yields (position, report) as each delivery is committed. `shelves[d]` is the shelf of delivery d; no agency
-    twice."""
+def keep(admitted: Admitted, shelves: Sequence[OpenShelf], errand: Errand) -> Iterator[tuple[int, Report | None]]:
+    """Yields (position, report) as each delivery is committed; None instead where what allowed it has changed since it
+    was admitted, and nothing was kept. `shelves[d]` is the shelf of delivery d; no agency twice. Raises Refused when
+    one is open for another agency, or for another system or act."""
+    for shelf, arrived in zip(shelves, admitted.reading.deliveries, strict=True):
+        shelf.warrant.capability.demand(Act.SYNCHRONISE, arrived.agency, admitted.reading.system)
     batch = Batch.of(admitted, shelves)
     settle_references(batch)
     compared = compare(batch)
     for d, (shelf, arrived) in enumerate(zip(shelves, batch.deliveries, strict=True)):
         instructions = admitted.mandates[d].instructions(batch.system) if admitted.mandates[d] else ()  # type: ignore[union-attr]
-        report = _keep_one(batch, compared, d, shelf, arrived, errand, instructions)
+        try:
+            report = _keep_one(batch, compared, d, shelf, arrived, errand, instructions)
+        except Refused:
+            yield d, None
+            continue
         finish_erasures(shelf)
         yield d, report
 
@@ -60,7 +69,7 @@ def _keep_one(
     batch: Batch,
     compared: Compared,
     d: int,
-    shelf: Shelf,
+    shelf: OpenShelf,
     arrived: Arrived,
     errand: Errand,
     instructions: Sequence[str],
@@ -69,7 +78,7 @@ def _keep_one(
     absent = absentees(batch, d, here) if batch.snapshot else []
     set_rights(batch, d, shelf)
     with shelf.writing() as db:
-        place = Place(shelf, batch.system, _open_delivery(db, arrived, errand, instructions), arrived.day)
+        place = Place(shelf, batch.system, _open_delivery(db, arrived, errand, instructions, shelf), arrived.day)
         touched = _before(db, batch, compared, d)
         write_lines(db, batch, compared, d, place)
         ended = apply_endings(db, batch, d, place)
@@ -83,11 +92,14 @@ def _keep_one(
     return report
 
 
-def _open_delivery(db: Connection, arrived: Arrived, errand: Errand, instructions: Sequence[str]) -> int:
+def _open_delivery(
+    db: Connection, arrived: Arrived, errand: Errand, instructions: Sequence[str], shelf: OpenShelf
+) -> int:
     values = {
         "system": str(arrived.system), "name": arrived.name, "day": arrived.day.isoformat(), "sha256": arrived.sha256,
         "layout": arrived.layout, "code_version": errand.code_version, "instructions": " ".join(instructions),
         "run": errand.run, "at": errand.at.isoformat(), "report": "{}", "receipted": 0,
+        "capability": shelf.warrant.capability.digest,
     }  # fmt: skip
     key = db.execute(insert(DELIVERY).values(values)).inserted_primary_key
     assert key is not None
@@ -206,7 +218,7 @@ def _flags(batch: Batch, mine: np.ndarray) -> dict[str, int]:
     return {name: n for name, n in out.items() if n}
 
 
-def finish_erasures(shelf: Shelf) -> int:
+def finish_erasures(shelf: OpenShelf) -> int:
     """Destroy the keys of persons erased on request and rewrite the shelf. Safe to repeat; called again after a
     crash."""
     kids = list(shelf.db.scalars(select(DOOMED_KEY.c.kid)))
@@ -215,6 +227,6 @@ def finish_erasures(shelf: Shelf) -> int:
         return 0
     shelf.keyring.destroy_persons(kids)
     scrub(shelf.db)
-    with shelf.writing() as db:
+    with shelf.noting() as db:
         db.execute(delete(DOOMED_KEY))
     return len(kids)

@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from schemas.capability import Act, Capability
 from schemas.errors import Malformed, NotVerified, Refused
 from schemas.home import Home
-from schemas.ids import AgencyCode
+from schemas.ids import AgencyCode, System
 from store.sealing import derive, framed, keyed, seal, unseal
 
 SCRYPT_N = 2**17  # 128 MiB and about two seconds: what a guess costs
@@ -110,9 +111,12 @@ class Keyring:
         self.index = keyed(derive(key, "index"))
         self.digest = keyed(derive(key, "digest"))
         self.mark = keyed(derive(key, "erased"))
+        self._reference = keyed(derive(key, "reference"))
 
     @classmethod
-    def open(cls, home: Home, root: Root, agency: AgencyCode | None, create: bool = False) -> "Keyring":
+    def open(cls, home: Home, root: Root, capability: Capability, create: bool = False) -> "Keyring":
+        """The keys of the capability's agency. Raises Refused when there are none."""
+        agency = capability.agency
         path = home.keyring(agency)
         purpose = f"agency {agency or '_portal'}"
         if not path.exists():
@@ -135,11 +139,12 @@ class Keyring:
         return cls(path, agency, root.unwrap(row[0], purpose))
 
     @staticmethod
-    def destroy(home: Home, agency: AgencyCode | None) -> bool:
-        """Overwrite and remove the key ring. True when there was one. What it sealed can never be read again,
-        wherever it lies."""
+    def destroy(home: Home, capability: Capability) -> bool:
+        """Overwrite and remove the key ring, under a capability to erase. True when there was one. What it sealed can
+        never be read again, wherever it lies."""
+        capability.demand(Act.ERASE, capability.agency)
         gone = False
-        path = home.keyring(agency)
+        path = home.keyring(capability.agency)
         for each in (path, *(path.with_name(path.name + tail) for tail in ("-journal", "-wal", "-shm"))):
             if each.exists():
                 with each.open("r+b") as f:
@@ -157,6 +162,10 @@ class Keyring:
 
     def __exit__(self, *_: object) -> None:
         self._db.close()
+
+    def reference(self, system: System, table: str, key: str) -> str:
+        """How the log names a row: nobody without this agency's key can tell which it is, or make another."""
+        return f"REF-{self._reference(framed(str(system), table, key)).hex()}"
 
     def allocate(self, count: int) -> range:
         """`count` new person keys, on disk before anything is sealed with them; returns their ids."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select
 
 from schemas.frames import ARROW
 from schemas.records import RECORDS
-from store.agency import among
+from store.among import among
 from store.encode import digest_fields, joined
 from store.sealing import seal_rows
 from store.tables import LINE, ROWS

@@ -5,20 +5,23 @@ Its attachments go; an account that had at least one attachment and keeps none g
 
 from sqlalchemy import Connection, delete, insert, select
 
+from schemas.capability import Capability, Standing
 from schemas.home import Home
 from schemas.ids import AgencyCode
 from schemas.records import RECORDS
-from store.agency import Shelf, among, scrub
+from store.agency import OpenShelf, scrub
+from store.among import among
 from store.keep import finish_erasures
 from store.keys import Keyring, Root
 from store.tables import DOOMED_KEY, LINE, ROWS
 
 
-def forget_agency(home: Home, root: Root, agency: AgencyCode) -> dict[str, int]:
-    """Detach an agency from every account. Again and again is the same as once."""
+def forget_agency(home: Home, root: Root, agency: AgencyCode, own: Capability) -> dict[str, int]:
+    """Detach an agency from every account, under the portal's own capability to erase. Again and again is the same as
+    once."""
     if not home.shelf(None).exists():
         return {"portal_attachment": 0, "portal_account": 0}
-    with Keyring.open(home, root, None) as keyring, Shelf.open(home, keyring, None) as shelf:
+    with Keyring.open(home, root, own) as keyring, OpenShelf.open(home, keyring, Standing(own)) as shelf:
         accounts = ROWS["portal_account"]
         attachments = shelf.db.execute(select(ROWS["portal_attachment"])).all()
         opened = shelf.opened(RECORDS["portal_attachment"], attachments)

@@ -65,6 +65,7 @@ DELIVERY = Table(
     Column("at", String, nullable=False),
     Column("report", String, nullable=False),  # counts and codes (schemas.report), JSON
     Column("receipted", Integer, nullable=False, default=0),  # whether the ledger has its receipt
+    Column("capability", String),  # digest of what allowed it (schemas.capability); null before version 2 of the shelf
     UniqueConstraint("system", "name", "sha256"),
 )
 
@@ -90,3 +91,26 @@ ERASED_KEY = Table(
 
 # Person keys to be destroyed once the rows are gone: noted in the same transaction, done after it.
 DOOMED_KEY = Table("doomed_key", META, Column("kid", Integer, primary_key=True))
+
+# Names of those who signed an instruction, sealed; the log knows them by reference only.
+SIGNATORY = Table(
+    "signatory", META, Column("reference", String, primary_key=True), Column("sealed", LargeBinary, nullable=False)
+)
+
+# What allowed each transaction that wrote here, and the head of the log that it was minted from.
+CAPABILITY = Table(
+    "capability",
+    META,
+    Column("digest", String, primary_key=True),
+    Column("act", String, nullable=False),
+    Column("ground", String, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("root", String, nullable=False),
+    Column("minted_at", String, nullable=False),
+)
+
+# One row while a transaction that was allowed is open, and none on disk afterwards.
+GRANTED = Table("granted", META, Column("digest", String, primary_key=True))
+
+# The tables that hold something of somebody.
+HOLDING_TABLES = tuple(name for name in META.tables if name not in (CAPABILITY.name, GRANTED.name))

@@ -16,7 +16,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from schemas.ids import System
 from schemas.records import RECORDS
-from store.agency import Shelf, among
+from store.agency import OpenShelf
+from store.among import among
 from store.batch import Batch
 from store.compare import UNCOUNTED, Compared
 from store.encode import as_text, joined
@@ -37,7 +38,7 @@ DELETED_WHEN_DROPPED = ("contact", "portal_account", "portal_attachment", "role"
 class Place:
     """One delivery on its shelf: where its rows say they come from."""
 
-    shelf: Shelf
+    shelf: OpenShelf
     system: System
     delivery: int
     day: date

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from connectors.base import Asked, Delivery, Known, Opened, Recalled, digest_of_file
+from connectors.base import Asked, Delivery, Known, Opened, Permitted, Recalled, digest_of_file
 from connectors.gpi import envoi, reading
 from connectors.gpi.layout import layout
 from connectors.gpi.records import TYPES
@@ -40,7 +40,7 @@ class Gpi:
     def fingerprint(self, delivery: Delivery) -> str | None:
         return digest_of_file(delivery)
 
-    def open(self, delivery: Delivery, known: Known) -> Opened:
+    def open(self, delivery: Permitted, known: Known) -> Opened:
         """Prove the file whole, or raise `DeliveryRefused` with the first failing reason of the contract's table."""
         data = _bytes(delivery)
         proved = envoi.prove(data, delivery, known, layout())

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
-from connectors.base import Asked, Delivery, Known, Opened, Recalled, digest_of_file
+from connectors.base import Asked, Delivery, Known, Opened, Permitted, Recalled, digest_of_file
 from connectors.login import proof
 from connectors.login.layout import layout
 from connectors.login.objects import is_change, key_of, objects_of
@@ -52,7 +52,7 @@ class Login:
     def fingerprint(self, delivery: Delivery) -> str | None:
         return digest_of_file(delivery)
 
-    def open(self, delivery: Delivery, known: Known) -> Opened:
+    def open(self, delivery: Permitted, known: Known) -> Opened:
         """Prove that the document is whole and follows the last one; the proofs stand in `connectors.login.proof`."""
         contract, sent = layout(), _sent(delivery.name)
         if sent is None or delivery.path is None:

@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 import pyarrow as pa
 
-from connectors.base import Asked, Delivery, Known, Opened, Recalled
+from connectors.base import Asked, Delivery, Known, Opened, Permitted, Recalled
 from connectors.portal import proof
 from connectors.portal.layout import load
 from connectors.portal.sheet import Sheet, sheet
@@ -47,7 +47,7 @@ class Portal:
             return None
         return proof.digest(proof.pair(delivery.path, self.layout, f"{day:%Y%m%d}"))
 
-    def open(self, delivery: Delivery, known: Known) -> Opened:  # noqa: ARG002 — a snapshot needs nothing of the last one
+    def open(self, delivery: Permitted, known: Known) -> Opened:  # noqa: ARG002 — a snapshot needs nothing of the last one
         """Both files, proved together. There is no chain: the newest snapshot is the truth."""
         day = self.day_of(delivery)
         if delivery.path is None or day is None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.base import Asked, Delivery, Known, Opened, Recalled, digest_of_file
+from connectors.base import Asked, Delivery, Known, Opened, Permitted, Recalled, digest_of_file
 from connectors.sdgi import accounts, contracts, people
 from connectors.sdgi.draft import Draft
 from connectors.sdgi.layout import Layout
@@ -58,7 +58,7 @@ class Sdgi:
     def fingerprint(self, delivery: Delivery) -> str | None:
         return digest_of_file(delivery)
 
-    def open(self, delivery: Delivery, known: Known) -> Opened:
+    def open(self, delivery: Permitted, known: Known) -> Opened:
         """Prove that the delivery is whole, or raise DeliveryRefused with the first failing code of the contract."""
         return prove(delivery, known)
 

@@ -9,7 +9,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from connectors import odbc
-from connectors.base import Asked, Delivery, Known, Opened, Recalled
+from connectors.base import Asked, Delivery, Known, Opened, Permitted, Recalled
 from connectors.spilasuite import reading
 from connectors.spilasuite.layout import Layout, load
 from connectors.spilasuite.reconciliation import absent_keys
@@ -44,7 +44,7 @@ class Spilasuite:
     def fingerprint(self, delivery: Delivery) -> str | None:  # noqa: ARG002 — a reading has no file
         return None
 
-    def open(self, delivery: Delivery, known: Known) -> Opened:
+    def open(self, delivery: Permitted, known: Known) -> Opened:
         """Prove and fetch in one snapshot; the cursor moves to the horizon. The same state again reads as nothing."""
         cursor = cursor_of(known.cursor)
         with odbc.connect(source_of(delivery)) as connection:

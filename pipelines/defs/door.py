@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from pipelines.books import Books
+from pipelines import books
 from pipelines.defs.interrupted import alive
 from pipelines.erasure import Swept, Told
 from pipelines.sync import Night
@@ -194,7 +194,7 @@ class SweepCommand(_Command):
 def contracts(home: Home) -> dict[AgencyCode, Contract]:
     """Every agency of the register, erased ones too: what still comes for those is refused, and that is told."""
     with House.open(home) as house:
-        return Books(house).contracts()
+        return books.contracts(house)
 
 
 def awaited(night: Night, system: System, among: Collection[AgencyCode]) -> list[AgencyCode]:

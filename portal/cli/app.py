@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from portal.cli import formats, instructing, leaving, looking, serving, setting_up, syncing
+from portal.cli import anchoring, formats, instructing, leaving, looking, registering, serving, setting_up, syncing
 from portal.cli.help import group
 from portal.cli.options import AS_JSON, AT, HOME, KEYS, QUIET, add
 from portal.cli.words import say
@@ -40,12 +40,17 @@ add(agencies, "list", setting_up.listed)
 sources = _subgroup("sources", "group.setup")
 add(sources, "set", setting_up.set_source)
 add(sources, "load", setting_up.load_sources)
+policy = _subgroup("policy", "group.setup")
+add(policy, "set", setting_up.set_policy)
+add(policy, "list", setting_up.policies)
 add(app, "instruct", instructing.instruct, say("group.setup"))
 add(app, "instructions", instructing.instructions, say("group.setup"))
 add(app, "sync", syncing.sync, say("group.daily"))
+add(app, "anchor", anchoring.anchor, say("group.daily"))
 add(app, "status", looking.status, say("group.look"))
 add(app, "quarantine", looking.quarantine, say("group.look"))
 add(app, "trace", looking.trace, say("group.look"))
+add(app, "register", registering.register, say("group.look"))
 add(app, "up", serving.up, say("group.look"))
 add(app, "lineage", formats.lineage, say("group.formats"))
 add(app, "layouts", formats.layouts, say("group.formats"))
@@ -54,4 +59,5 @@ add(app, "export", leaving.export, say("group.leave"))
 retention = _subgroup("retention", "group.leave")
 add(retention, "plan", leaving.plan)
 add(retention, "run", leaving.run)
+add(app, "evidence", leaving.evidence, say("group.leave"))
 add(app, "verify", leaving.verify, say("group.leave"))

@@ -76,6 +76,8 @@ def _flow(f: "Flow") -> Cells:
         (say("status.source_missing"), f.source_set is False),
     ]
     notes = [text for text, lacking in lacks if lacking]
+    if f.excess:
+        notes.append(say("status.excess", lines=f.excess[0], values=f.excess[1]))
     if f.delivery is None:
         return (f"  {f.system}", (say("status.nothing"), "dim"), "", "", ("; ".join(notes), "yellow"))
     counts = f.counts or {}
@@ -112,7 +114,7 @@ def quarantine(
 
     if (agency is None) != portal:
         raise Malformed("say whose lines", "Give --agency CODE, or --portal.")
-    found = pipeline.quarantine(setting.home, agency, delivery, setting.passphrase)
+    found = pipeline.quarantine(setting.home, agency, delivery)
     if setting.as_json:
         emit([a.as_json() for a in found])
     elif not found:
@@ -145,8 +147,9 @@ def trace(
     from pipelines import trace as pipeline
 
     found = pipeline.trace(
-        setting.home, agency, name, key, column=column, system=system, value=value, passphrase=setting.passphrase
-    )
+        setting.home, agency, name, key,
+        column=column, system=system, value=value, at=setting.at, passphrase=setting.passphrase,
+    )  # fmt: skip
     if setting.as_json:
         emit(found.as_json())
     else:

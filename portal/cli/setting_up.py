@@ -108,7 +108,7 @@ def set_source(
     from pipelines import opening
 
     text = sys.stdin.readline().rstrip("\n") if odbc == "-" else odbc
-    opening.set_source(setting.home, agency, system, text, setting.passphrase)
+    opening.set_source(setting.home, agency, system, text, setting.at, setting.passphrase)
     if setting.as_json:
         emit({"agency": agency, "system": system})
     else:
@@ -121,9 +121,44 @@ def load_sources(
 ) -> int:
     from pipelines import opening
 
-    done = opening.load_sources(setting.home, file, setting.passphrase)
+    done = opening.load_sources(setting.home, file, setting.at, setting.passphrase)
     if setting.as_json:
         emit([{"agency": s.agency, "system": str(s.system)} for s in done])
     else:
         line(say("sources.loaded", count=len(done)))
+    return 0
+
+
+# -- the privacy policy ------------------------------------------------------------------------------------------------
+
+
+def set_policy(
+    setting: Setting, file: Annotated[Path, typer.Argument(metavar="FILE", help=say("argument.policy"))]
+) -> int:
+    from pipelines import opening, policies as pipeline
+    from schemas.window import PARIS
+
+    opening.check(setting.home, setting.passphrase)
+    made = pipeline.adopt(setting.home, file, setting.at)
+    if setting.as_json:
+        emit({"since": made.since.isoformat(), "sha256": made.sha256, "placeholder": made.open_place})
+        return 0
+    line(say("policy.set", since=f"{made.since.astimezone(PARIS):%Y-%m-%d %H:%M}", sha256=made.sha256))
+    if made.open_place:
+        line(say("policy.placeholder"), "yellow")
+    return 0
+
+
+def policies(setting: Setting) -> int:
+    from pipelines import policies as pipeline
+    from schemas.window import PARIS
+
+    found = pipeline.versions(setting.home)
+    if setting.as_json:
+        emit([{"since": p.since.isoformat(), "sha256": p.sha256} for p in found])
+    elif not found:
+        line(say("policy.none"))
+    else:
+        rows = [(f"{p.since.astimezone(PARIS):%Y-%m-%d %H:%M}", p.sha256) for p in found]
+        table([say("column.since"), "SHA-256"], rows)
     return 0

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from ledger.entry import Receipt
-from ledger.log import Log
-from schemas.ids import AGENCY_SYSTEMS, AgencyCode
+from schemas.ids import AGENCY_SYSTEMS
 from tests.functional.conftest import SAMPLES, Installation, noon
 from tests.functional.test_samples import differences
 
@@ -84,7 +83,7 @@ def check_killed(before: Path, root: Path, seconds: float) -> bool:
 
 def assert_receipts(installation: Installation, agency: str) -> None:
     """One receipt for each accepted file, whatever happened between the shelf and the ledger."""
-    entries = Log.at(installation.home, AgencyCode(agency)).read().entries
+    entries = installation.log(agency).read().entries
     files = [e.delivery for e in entries if isinstance(e, Receipt) and e.system != "spilasuite"]
     expected = [
         path.name

@@ -10,18 +10,21 @@ from typing import Any
 import pytest
 
 from ledger.entry import Instruction
+from ledger.keys import LogKeys
 from ledger.log import Log
 from pipelines import sync
+from schemas.capability import Act
 from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.mandate import Purpose
 from schemas.records import CONTROLLER_TABLES, PROCESSOR_TABLES
 from schemas.report import Report
 from store import register
-from store.agency import Shelf
+from store.agency import OpenShelf
 from store.export import write_tables
 from store.house import House
 from store.keys import Keyring, create_root, open_root
+from tests.leave import capability, warrant
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 DAYS = ("2026-01-05", "2026-01-06", "2026-01-07")
@@ -73,14 +76,17 @@ class Installation:
             "gerance",
             at,
         )
-        Log.at(self.home, AgencyCode(agency)).append(entry, at)
+        self.log(agency).append(entry, at)
         return entry.id
+
+    def log(self, agency: str) -> Log:
+        return Log.at(self.home, AgencyCode(agency), LogKeys(self.home, open_root(self.home)))
 
     def set_source(self, agency: str, database: Path) -> None:
         code = AgencyCode(agency)
         with (
             House.open(self.home) as house,
-            Keyring.open(self.home, open_root(self.home), code, create=True) as keyring,
+            Keyring.open(self.home, open_root(self.home), capability(code, Act.CONFIGURE), create=True) as keyring,
         ):
             house.set_source(code, System.SPILASUITE, f"Driver=SQLite3;Database={database}", keyring)
 
@@ -116,11 +122,11 @@ class Installation:
 
     def tables(self, agency: str | None) -> dict[str, list[dict[str, Any]]]:
         folder = self.inbox.parent / "export"
-        code = AgencyCode(agency) if agency else None
         names = PROCESSOR_TABLES if agency else CONTROLLER_TABLES
+        leave = warrant(agency, Act.RETURN)
         with (
-            Keyring.open(self.home, open_root(self.home), code) as keyring,
-            Shelf.open(self.home, keyring, code) as shelf,
+            Keyring.open(self.home, open_root(self.home), leave.capability) as keyring,
+            OpenShelf.open(self.home, keyring, leave) as shelf,
         ):
             write_tables(shelf, names, folder)
         return {n: read_jsonl(folder / f"{n}.jsonl") for n in names}

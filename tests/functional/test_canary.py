@@ -16,13 +16,15 @@ import pytest
 
 from pipelines import sync
 from pipelines.defs import run as door
+from schemas.capability import Act
 from schemas.errors import Say
 from schemas.fields import Kind, Protection
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.records import RECORDS
-from store.agency import Shelf
+from store.agency import OpenShelf
 from store.keys import Keyring, open_root
 from tests.functional.conftest import DAYS, SAMPLES, Installation, noon, read_jsonl
+from tests.leave import capability, warrant
 
 # Fields that stay in clear by contract (keys and references), or whose values are words that others use too.
 OPEN = (Kind.KEY, Kind.REF, Kind.ENUM, Kind.BOOL, Kind.DATE, Kind.DATETIME, Kind.INT, Kind.MONEY, Kind.DECIMAL2)
@@ -126,7 +128,7 @@ def test_after_the_erasure_nothing_of_the_agency_is_found_anywhere(swept: dict[s
     assert hits([swept["yesterday"] / "sources"], own), "the search finds them at their source"
     assert hits([swept["today"] / "home", swept["today"] / "inbox", swept["today"] / "tmp"], own) == {}
     left = [p for p in swept["today"].rglob("*A0003*") if "sources" not in p.parts and "export" not in p.parts]
-    assert {p.parent.name for p in left} <= {"ledger", "certificates", "erasures"}
+    assert {p.parent.name for p in left} <= {"ledger", "certificates", "erasures", "logs"}
 
 
 def test_the_other_agencies_are_unchanged_by_it(swept: dict[str, Path]) -> None:
@@ -151,17 +153,20 @@ def test_a_copy_of_everything_but_the_keys_of_the_day_before_opens_nothing(swept
     code = AgencyCode("A0003")
     old, new = Installation.on(swept["yesterday"]).home, Installation.on(swept["today"]).home
     assert old.shelf(code).exists()
-    root = open_root(new)
+    root, leave = open_root(new), warrant(code, Act.RETURN)
     with pytest.raises(Say):
-        Keyring.open(new, root, code)
+        Keyring.open(new, root, leave.capability)
     # Whoever has the copy and today's key store makes a new ring under that name: it opens nothing of the old shelf.
-    with Keyring.open(new, root, code, create=True) as ring, Shelf(old.shelf(code), code, ring) as shelf:
+    with (
+        Keyring.open(new, root, leave.capability, create=True) as ring,
+        OpenShelf(old.shelf(code), ring, leave) as shelf,
+    ):
         opened = 0
         for table in ("person", "contact", "account", "building"):
             with pytest.raises(Say):
                 opened += sum(len(part) for part in shelf.rows(table))
         assert opened == 0
-    Keyring.destroy(new, code)
+    Keyring.destroy(new, capability(code, Act.ERASE))
 
 
 def test_a_second_erasure_on_the_same_home_is_certified_too(swept: dict[str, Path]) -> None:

@@ -1,5 +1,6 @@
 """The weekly comparison with a SpiLaSuite source reports what vanished, and changes nothing."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -42,5 +43,5 @@ def test_a_row_that_vanished_without_a_tombstone_is_reported_and_stays(installat
 
 def test_a_source_is_not_read_without_an_instruction(installation: Installation) -> None:
     prepared(installation)
-    installation.home.ledger(A).unlink()
+    shutil.rmtree(installation.home.ledger(A))
     assert compared(installation) == [Reconciled(A, refused="agency.no_instruction")]

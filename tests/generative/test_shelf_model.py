@@ -21,9 +21,10 @@ from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from schemas.mandate import Grant, Mandate, Purpose
 from schemas.report import Report
-from store.agency import Shelf
+from store.agency import OpenShelf
 from store.keep import Errand, keep
 from store.keys import Keyring, create_root, open_root
+from tests.leave import capability, warrant
 
 AGENCY = AgencyCode("A0001")
 AT = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
@@ -244,7 +245,7 @@ def reading(lines: list[Line], day: dt.date, n: int) -> Reading:
     )
 
 
-def shelf_rows(shelf: Shelf) -> dict[tuple[str, str], Any]:
+def shelf_rows(shelf: OpenShelf) -> dict[tuple[str, str], Any]:
     out = {}
     for table in ("person", "contact", "building", "lot", "co_ownership", "account", "mandate"):
         for part in shelf.rows(table):
@@ -262,8 +263,8 @@ def test_the_shelf_agrees_with_the_plain_model(seed: int, tmp_path: Path) -> Non
     model = Model()
     mandate = Mandate(AGENCY, AT, (Grant("I", frozenset(System), frozenset({"*"}), frozenset({Purpose.EXTRANET})),))
     with (
-        Keyring.open(home, open_root(home), AGENCY, create=True) as keyring,
-        Shelf.open(home, keyring, AGENCY, create=True) as shelf,
+        Keyring.open(home, open_root(home), capability(AGENCY), create=True) as keyring,
+        OpenShelf.open(home, keyring, warrant(AGENCY), create=True) as shelf,
     ):
         for n, lines in enumerate(history(rng)):
             day = dt.date(2026, 1, 5 + n)
@@ -271,6 +272,7 @@ def test_the_shelf_agrees_with_the_plain_model(seed: int, tmp_path: Path) -> Non
             [(_, report)] = list(
                 keep(admit(reading(lines, day, n), [mandate], YIELDS), [shelf], Errand("run", AT, "0"))
             )
+            assert report is not None
             assert totals(report) == tally(lines, want)
             have = shelf_rows(shelf)
             assert have.keys() == model.rows.keys()

@@ -1,9 +1,11 @@
 """The instruction log, from the examples of the standards it keeps: RFC 6962, RFC 9162, RFC 8032, and the C2SP
-specifications of signed notes, checkpoints and tiles. Each file of vectors names its source."""
+specifications of signed notes, checkpoints and tiles; and timestamps of RFC 3161. Each file of vectors names its
+source."""
 
 import json
 import re
 from base64 import b64decode
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,21 +13,23 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger.canonical import parse, read_instant
+from ledger.canonical import canonical, instant, parse, read_instant
 from ledger.checkpoint import Checkpoint, ed25519_holds, read_checkpoint, verify_note
 from ledger.commitment import verify_commitment
+from ledger.deeds import Anchored
 from ledger.entry import KINDS, Withdrawal
 from ledger.leaf import Leaf, origin
 from ledger.note import parse_note
 from ledger.proofs import verify_consistency, verify_inclusion
 from ledger.tiles import Bundle, Tile, decode_bundle, encode_bundle, grow, parse_path, tiles
+from ledger.timestamp import stamped_digest, trusted, verify
 from ledger.tree import EMPTY_ROOT, Tree, leaf_hash
 from schemas.errors import Malformed, NotVerified
 from schemas.ids import AgencyCode
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 PAGE = Path(__file__).parent.parent.parent / "docs" / "specs" / "instruction-log.md"
-FOLDERS = ("rfc6962", "rfc8032", "rfc9162", "signed_note", "tlog_checkpoint", "tlog_tiles")
+FOLDERS = ("rfc3161", "rfc6962", "rfc8032", "rfc9162", "signed_note", "tlog_checkpoint", "tlog_tiles")
 
 
 def vectors(name: str) -> dict[str, Any]:
@@ -264,3 +268,29 @@ def test_the_proofs_on_the_page_hold() -> None:
 
 def test_the_bundle_on_the_page_begins_with_the_length_of_its_first_leaf() -> None:
     assert encode_bundle(four_leaves()[:3]).hex().startswith(page()["bundle-begins"])
+
+
+@pytest.mark.parametrize("case", cases("rfc3161/timestamps.json"))
+def test_a_timestamp_states_an_instant_or_is_refused(case: dict[str, Any]) -> None:
+    nonce = None if case["nonce"] is None else int(case["nonce"])
+    claim = (b64decode(case["response"]), case["checkpoint"].encode(), trusted(case["trust"].encode()))
+    if case["states"] is None:
+        with pytest.raises(NotVerified):
+            verify(*claim, nonce, case["policy"])
+        return
+    told = asdict(verify(*claim, nonce, case["policy"]))
+    assert told | {"stamped_at": instant(told["stamped_at"])} == case["states"]
+
+
+def test_the_anchor_on_the_page_is_that_of_the_checkpoint_and_the_timestamp_of_the_vectors() -> None:
+    example, case = page(), vectors("rfc3161/timestamps.json")["cases"][0]
+    checkpoint, response = f"{example['checkpoint-3']}\n".encode(), b64decode(case["response"])
+    assert checkpoint == case["checkpoint"].encode()
+    assert sha256(checkpoint).hexdigest() == example["stamped-digest-3"] == stamped_digest(response).hex()
+    stamp = verify(response, checkpoint, trusted(case["trust"].encode()))
+    anchored = Anchored(
+        size=3, checkpoint_sha256=sha256(checkpoint).hexdigest(), response_sha256=stamp.response_sha256,
+        authority="autorite-exemple", stamped_at=stamp.stamped_at,
+    )  # fmt: skip
+    assert canonical({"body": anchored.body(), "key": "anchor:3"}).decode() == example["anchor-3"]
+    assert f"The answer, {len(response)} bytes of DER" in PAGE.read_text(encoding="utf-8")

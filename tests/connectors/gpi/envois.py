@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from connectors.base import Delivery, Known, Opened, Recalled
+from connectors.base import Delivery, Known, Opened, Permitted, Recalled
 from connectors.gpi import Gpi
 from connectors.gpi.layout import Span, layout
 from schemas.frames import FLAGS, Reading
 from schemas.ids import AgencyCode, System
+from tests.leave import may_read
 
 AGENCY, SIRET = "A0001", "91234567800013"
 Value = str | bytes | int
@@ -98,8 +99,8 @@ def framed(
 # ---------------------------------------------------------------- reading
 
 
-def delivered(path: Path, agency: str = AGENCY) -> Delivery:
-    return Delivery(AgencyCode(agency), System.GPI, path.name, datetime(2026, 1, 9, 12, tzinfo=UTC), path)
+def delivered(path: Path, agency: str = AGENCY) -> Permitted:
+    return may_read(Delivery(AgencyCode(agency), System.GPI, path.name, datetime(2026, 1, 9, 12, tzinfo=UTC), path))
 
 
 def opened(folder: Path, data: bytes, number: str = "000001", cursor: str | None = None) -> Opened:

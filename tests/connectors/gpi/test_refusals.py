@@ -1,5 +1,6 @@
 """GPI, "Refusals, in this order": each reason has a file that earns it, and the first of the table is the one given."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,7 @@ def test_a_file_that_cannot_be_read_is_tried_again(tmp_path: Path) -> None:
 )
 def test_a_name_fits_the_pattern_or_not(tmp_path: Path, name: str, fits: bool) -> None:
     delivery = delivered(Path("nowhere") / "GPIA0001.000001")
-    assert Gpi().named(type(delivery)(delivery.agency, delivery.system, name, delivery.at)) is fits
+    assert Gpi().named(replace(delivery, name=name)) is fits
 
 
 @pytest.mark.parametrize(
@@ -268,5 +269,5 @@ def test_the_day_of_delivery_is_the_one_written_or_else_the_day_of_arrival(
 
 def test_the_day_of_arrival_is_counted_in_paris_even_for_a_file_that_is_not_there(tmp_path: Path) -> None:
     late = delivered(tmp_path / "GPIA0001.000001")
-    evening = type(late)(late.agency, late.system, late.name, late.at.replace(hour=23, minute=30), late.path)
+    evening = replace(late, at=late.at.replace(hour=23, minute=30))
     assert str(Gpi().day_of(evening)) == "2026-01-10"

@@ -14,6 +14,7 @@ from schemas.fields import Field, Kind
 from schemas.ids import AgencyCode, System
 from schemas.records import RECORDS, exported_fields
 from tests.connectors.gpi.envois import Answer
+from tests.leave import may_read
 
 DATA = Path(__file__).parent / "data"
 SIRET = "90403487300011"
@@ -23,7 +24,7 @@ DAYS = ["2026-01-05", "2026-01-06", "2026-01-07", "2026-01-08"]
 def sample(number: int) -> Opened:
     path = DATA / f"GPIA0001.{number:06}"
     delivery = Delivery(AgencyCode("A0001"), System.GPI, path.name, datetime(2026, 2, 1, tzinfo=UTC), path)
-    return Gpi().open(delivery, Known(SIRET, f"{number - 1:06}" if number > 1 else None))
+    return Gpi().open(may_read(delivery), Known(SIRET, f"{number - 1:06}" if number > 1 else None))
 
 
 def answered(*numbers: int) -> Answer:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from connectors.base import Delivery, Known
+from connectors.base import Delivery, Known, Permitted
 from schemas.ids import System, agency_code
+from tests.leave import may_read
 
 AGENCY = agency_code("A0009")
 SIRET = "91234567800021"
@@ -72,12 +73,12 @@ def delta(*objects: str, since: str = FIRST, until: str = SECOND) -> str:
     return envoi(*objects, mode="delta", since=since, until=until)
 
 
-def delivered(folder: Path, data: bytes | str, name: str = NAME, *, packed: bool = True) -> Delivery:
+def delivered(folder: Path, data: bytes | str, name: str = NAME, *, packed: bool = True) -> Permitted:
     """The document as a file; text is written in UTF-8."""
     raw = data.encode() if isinstance(data, str) else data
     path = folder / name
     path.write_bytes(gzip.compress(raw, mtime=0) if packed else raw)
-    return Delivery(AGENCY, System.LOGIN, name, datetime(2026, 1, 6, 6, tzinfo=UTC), path=path)
+    return may_read(Delivery(AGENCY, System.LOGIN, name, datetime(2026, 1, 6, 6, tzinfo=UTC), path=path))
 
 
 KNOWN = Known(siret=SIRET, cursor=CURSOR)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.base import Delivery, Known, Recalled
+from connectors.base import Known, Recalled
 from connectors.login import Login
 from schemas.frames import ENDINGS, LINES, Reading, row_schema
 from schemas.records import RECORDS
@@ -248,7 +248,7 @@ def test_ends_of_persons_reach_what_names_them(agency: Agency) -> None:
 
 
 def test_the_delivery_knows_its_day_digest_and_cursor(tmp_path: Path) -> None:
-    delivery: Delivery = delivered(tmp_path, envoi())
+    delivery = delivered(tmp_path, envoi())
     arrived = Login().open(delivery, Known(SIRET)).arrived
     assert (arrived.agency, arrived.system, arrived.name) == (delivery.agency, "login", delivery.name)
     assert (arrived.day, arrived.cursor, arrived.layout) == (date(2026, 1, 6), "2026-01-05T01:00:00Z", "login-2.3")

@@ -18,6 +18,7 @@ from schemas.fields import Kind
 from schemas.ids import System, agency_code
 from schemas.records import PROCESSOR_TABLES, RECORDS
 from tests.connectors.login.shelf import Outcome, Shelf
+from tests.leave import may_read
 
 DATA = Path(__file__).parent / "data"
 DELIVERIES = sorted(DATA.glob("*.xml.gz"))
@@ -27,7 +28,7 @@ EXPECTED: dict[str, dict[str, Any]] = json.loads((DATA / "outcomes.json").read_t
 def _hear(shelf: Shelf, path: Path) -> Outcome:
     connector = Login()
     delivery = Delivery(agency_code("A0001"), System.LOGIN, path.name, datetime(2026, 1, 8, tzinfo=UTC), path=path)
-    opened = connector.open(delivery, Known("90403487300011", shelf.cursor))
+    opened = connector.open(may_read(delivery), Known("90403487300011", shelf.cursor))
     return shelf.keep(connector.read([opened], shelf.recall(list(connector.asks([opened])))))
 
 

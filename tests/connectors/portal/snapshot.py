@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from connectors.base import Delivery, Known, Opened, Recalled
+from connectors.base import Delivery, Known, Opened, Permitted, Recalled
 from connectors.portal import Portal
 from schemas.frames import BIT, FLAGS, Reading
 from schemas.ids import System
+from tests.leave import may_read
 
 ACCOUNTS, ATTACHMENTS = "PORTAIL_COMPTES", "PORTAIL_RATTACHEMENTS"
 HEADERS = {
@@ -28,8 +29,8 @@ def text(file: str, lines: Sequence[str], *, header: str | None = None, end: str
     return "".join(f"{line}\n" for line in (header or HEADERS[file], *lines)) + (end or f"FIN;{len(lines)}\n")
 
 
-def delivery(path: Path, name: str | None = None) -> Delivery:
-    return Delivery(None, System.PORTAL, name or path.name, datetime(2026, 1, 6, tzinfo=UTC), path=path)
+def delivery(path: Path, name: str | None = None) -> Permitted:
+    return may_read(Delivery(None, System.PORTAL, name or path.name, datetime(2026, 1, 6, tzinfo=UTC), path=path))
 
 
 def opened(folder: Path, accounts: str | bytes | None = None, attachments: str | bytes | None = None) -> Opened:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from connectors.base import Delivery, Known, Opened, Recalled
+from connectors.base import Delivery, Known, Opened, Permitted, Recalled
 from connectors.sdgi import Sdgi
 from schemas.frames import BIT, Reading
 from schemas.ids import AgencyCode, System
+from tests.leave import may_read
 
 SIRET = "91234567800013"
 CODE = "A0002"
@@ -84,7 +85,7 @@ class Export:
         first = f"SDGI;{self.version};{self.code};{self.siret};{self.stamp}"
         return "".join(f"{line}\r\n" for line in (first, *listed, f"FIN;{len(listed)}")).encode("cp1252")
 
-    def write(self, folder: Path, method: int = zipfile.ZIP_DEFLATED) -> Delivery:
+    def write(self, folder: Path, method: int = zipfile.ZIP_DEFLATED) -> Permitted:
         name = self.name or f"SDGI_{self.code}_{self.stamp[:8]}_{self.stamp[8:]}.zip"
         members = {file: self.member(file) for file in HEADERS}
         sent = {"CONTROLE.TXT": self.control_file(members), **members}
@@ -107,8 +108,8 @@ def _text(header: str, line: Line) -> str:
     return written.getvalue().removesuffix("\r\n")
 
 
-def delivery(path: Path, code: str = CODE) -> Delivery:
-    return Delivery(AgencyCode(code), System.SDGI, path.name, datetime(2026, 1, 9, tzinfo=UTC), path)
+def delivery(path: Path, code: str = CODE) -> Permitted:
+    return may_read(Delivery(AgencyCode(code), System.SDGI, path.name, datetime(2026, 1, 9, tzinfo=UTC), path))
 
 
 def opened(folder: Path, export: Export, cursor: str | None = None) -> Opened:

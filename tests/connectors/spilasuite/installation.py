@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from connectors import odbc
-from connectors.base import Delivery, Known, Opened, Recalled
+from connectors.base import Delivery, Known, Opened, Permitted, Recalled
 from connectors.spilasuite import Spilasuite
 from connectors.spilasuite.layout import Layout, View, load
 from schemas.frames import BIT, FLAGS, Reading
 from schemas.ids import System, agency_code
+from tests.leave import may_read
 
 AGENCY = agency_code("A0001")
 AT = datetime(2026, 1, 6, 5, 0, tzinfo=UTC)
@@ -161,8 +162,8 @@ class Answer:
         return found
 
 
-def delivery(source: str, at: datetime = AT, agency: str = AGENCY) -> Delivery:
-    return Delivery(agency_code(agency), System.SPILASUITE, "SPILASUITE_A0001_20260106", at, source=source)
+def delivery(source: str, at: datetime = AT, agency: str = AGENCY) -> Permitted:
+    return may_read(Delivery(agency_code(agency), System.SPILASUITE, "SPILASUITE_A0001_20260106", at, source=source))
 
 
 def opened(source: Installation, folder: Path, cursor: str | None = None, at: datetime = AT) -> Opened:

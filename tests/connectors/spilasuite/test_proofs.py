@@ -13,6 +13,7 @@ from connectors.spilasuite.layout import load
 from schemas.errors import DeliveryRefused, Malformed
 from schemas.ids import System
 from tests.connectors.spilasuite.installation import AGENCY, Installation, delivery, heard, opened
+from tests.leave import may_read
 
 VIEWS = list(load().views)
 COUNTED = [view.name for view in load().incremental]
@@ -155,7 +156,7 @@ def test_the_day_of_delivery_is_the_day_of_reading_whatever_the_name() -> None:
 
 def test_a_delivery_without_a_source_and_a_cursor_that_is_no_version_are_malformed(tmp_path: Path) -> None:
     with pytest.raises(Malformed, match="no connection string"):
-        Spilasuite().open(Delivery(AGENCY, System.SPILASUITE, "x", datetime.now(UTC)), Known())
+        Spilasuite().open(may_read(Delivery(AGENCY, System.SPILASUITE, "x", datetime.now(UTC))), Known())
     path = Installation().write(tmp_path / "views.sqlite")
     with pytest.raises(Malformed, match="not a row version"):
         Spilasuite().open(delivery(odbc.sqlite(path)), Known(cursor="2026-01-05"))

@@ -13,11 +13,12 @@ from portal.cli.words import words
 
 DEPOSITAIRE = Path(sys.executable).parent / "depositaire"
 COMMANDS = (
-    "init", "agencies load", "agencies list", "sources set", "sources load", "instruct", "instructions", "sync",
-    "status", "quarantine", "trace", "up", "lineage", "layouts", "inspect", "export", "retention plan",
-    "retention run", "verify",
+    "init", "agencies load", "agencies list", "sources set", "sources load", "policy set", "policy list", "instruct",
+    "instructions", "sync", "status", "quarantine", "trace", "register", "up", "lineage", "layouts", "inspect",
+    "export", "retention plan", "retention run", "evidence", "verify", "anchor",
 )  # fmt: skip
-HEAVY = ("pyarrow", "pandas", "numpy", "sqlalchemy", "dagster", "lxml", "great_expectations", "cryptography", "rich")
+HEAVY = ("pyarrow", "pandas", "numpy", "sqlalchemy", "dagster", "lxml", "great_expectations", "cryptography", "rich",
+         "reportlab")  # fmt: skip
 
 
 def shell(*arguments: str, locale: str = "C.UTF-8") -> "subprocess.CompletedProcess[str]":

@@ -1,6 +1,7 @@
 """export, retention, verify: what is given back is exact, what is erased is gone, and a certificate can be checked."""
 
 import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -109,3 +110,47 @@ def test_lineage_is_written_as_a_drawing_or_as_data(tmp_path: Path) -> None:
     assert {e["system"] for e in links} == {"spilasuite", "sdgi", "gpi", "login", "portal"}
     assert {"source_table", "source_column", "table", "column", "rule", "scope", "category"} <= links[0].keys()
     assert call("lineage", "--out", tmp_path / "l.png").code == 2
+
+
+def test_a_checkpoint_that_was_kept_is_extended_by_the_log_of_today_or_it_is_said_why_not(
+    after_night: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = after_night.home / "ledger" / "A0003"
+    kept = Path(shutil.copy(folder / "checkpoint", tmp_path / "kept"))
+    earlier = tmp_path / "earlier"
+    shutil.copytree(folder, earlier)
+    assert after_night("retention", "run", "--at", "2026-01-14", "--json").code == 0
+    held = after_night("verify", "--since", kept, "--json")
+    assert (held.code, held.json["verified"], held.json["agency"]) == (0, True, "A0003")
+    assert held.json["size"] > held.json["kept_size"] > 0
+    assert "extends this checkpoint" in after_night("verify", "--since", kept).out
+    later = Path(shutil.copy(folder / "checkpoint", tmp_path / "later"))
+    shutil.rmtree(folder)
+    shutil.copytree(earlier, folder)  # put back to the day before: whole, signed, and not what was seen
+    assert after_night("verify", "--since", kept).code == 0
+    said = after_night("verify", "--since", later, "--json")
+    assert (said.code, said.json["verified"]) == (1, False)
+    assert "some were taken out" in said.json["problem"]
+    monkeypatch.setenv("LC_ALL", "fr_FR.UTF-8")
+    aloud = after_night("verify", "--since", later)
+    assert aloud.code == 1
+    assert "certaines ont été retirées" in aloud.out
+    assert "prolonge ce point de contrôle" in after_night("verify", "--since", kept).out
+
+
+def test_what_is_no_checkpoint_of_this_home_does_not_hold_and_says_so(after_night: Desk, tmp_path: Path) -> None:
+    kept = after_night.home / "ledger" / "A0003" / "checkpoint"
+    changed = tmp_path / "changed"
+    changed.write_bytes(kept.read_bytes().replace(b"A0003", b"A0002"))
+    assert after_night("verify", "--since", changed).code == 1
+    changed.write_bytes(b"nothing of the kind\n")
+    assert after_night("verify", "--since", changed).code == 1
+    changed.write_bytes(kept.read_bytes().replace(b"A0003", b"Z9999"))
+    assert "no log of agency Z9999" in after_night("verify", "--since", changed, "--json").json["problem"]
+    assert after_night("verify", "--since", tmp_path / "nothing").code == 2
+    assert after_night("verify").code == 2
+    assert after_night("verify", kept, "--since", kept).code == 2
+    assert call("verify", "--since", kept).code == 2, "a log is read in its home"
+    stranger = Desk(tmp_path)
+    stranger("init")
+    assert stranger("verify", "--since", kept).code == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from portal.cli import screen
-from tests.functional.cli.conftest import SAMPLES, Desk, Said, call
+from tests.functional.cli.conftest import INSTRUCTION, SAMPLES, Desk, Said, call
 
 TRUTH = SAMPLES / "truth" / "A0001" / "2026-01-05"
 PERSONAL = (
@@ -115,7 +115,19 @@ def test_the_place_of_a_traced_row_is_really_there(night: Desk) -> None:
     assert row["source_key"].split(":")[1] in record.decode("cp850")
 
 
-def test_a_value_is_printed_only_when_it_is_asked_for(night: Desk) -> None:
+def test_a_value_is_opened_only_for_a_purpose_that_the_agency_instructed(night: Desk) -> None:
+    row = next(r for r in rows("person") if r["source_system"] == "gpi" and r["last_name"])
+    said = night("trace", "--agency", "A0001", "person", row["source_key"], "--system", "gpi", "--value")
+    assert said.code == 2
+    assert "support" in said.err
+    assert row["last_name"] not in said.out + said.err
+
+
+def test_a_value_is_printed_only_when_it_is_asked_for(after_night: Desk) -> None:
+    night = after_night
+    support = night.root / "support.toml"
+    support.write_text(INSTRUCTION.replace('"extranet"', '"support"'))
+    assert night("instruct", "--agency", "A0001", "--file", support).code == 0
     row = next(r for r in rows("person") if r["source_system"] == "gpi" and r["last_name"])
     given = ("trace", "--agency", "A0001", "person", row["source_key"], "--system", "gpi")
     said = night(*given, "--column", "last_name", "--value", "--json").json

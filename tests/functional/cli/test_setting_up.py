@@ -195,7 +195,7 @@ def test_an_instruction_that_cannot_be_recorded_exits_2_and_records_nothing(
     said = desk("instruct", *arguments)
     assert said.code == 2
     assert said.err
-    assert [p for p in (desk.home / "ledger").rglob("*") if b"ANNEXE" in p.read_bytes()] == []
+    assert [p for p in (desk.home / "ledger").rglob("*") if p.is_file() and b"ANNEXE" in p.read_bytes()] == []
 
 
 def test_a_malformed_instruction_names_its_field_and_not_its_value(desk: Desk) -> None:

@@ -7,11 +7,12 @@ import pytest
 
 from ledger.entry import Entry, Erased, Instruction, Receipt, Window, Withdrawal
 from ledger.log import Log
-from schemas.ids import AgencyCode, System
+from schemas.ids import System
 from schemas.mandate import Purpose
 from schemas.report import Counts
+from tests.unit.ledger import made
 
-CODE = AgencyCode("A0003")
+CODE = made.CODE
 AT = dt.datetime(2026, 1, 5, 3, 30, tzinfo=dt.UTC)
 
 
@@ -54,7 +55,7 @@ def one_of_each() -> tuple[Entry, ...]:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Log:
-    return Log(tmp_path / f"{CODE}.jsonl", CODE)
+    return made.log_at(tmp_path)
 
 
 @pytest.fixture

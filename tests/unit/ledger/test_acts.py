@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from schemas.errors import Malformed, Refused
 from schemas.ids import System
 from schemas.mandate import Purpose
 from tests.unit.ledger.conftest import AT, CODE
+from tests.unit.ledger.made import log_at
 
 HOUR = dt.timedelta(hours=1)
 DRAFT = Draft("ANNEXE-RGPD-2026-01", "synchronise", (System.SDGI,), ("*",), (Purpose.EXTRANET,), "gerance")
@@ -40,8 +42,8 @@ def test_another_text_is_another_instruction(log: Log) -> None:
     assert len(fold(log.read(), AT).grants) == 2
 
 
-def test_one_text_has_another_id_at_another_agency(log: Log) -> None:
-    other = Log(log.path.with_name("A0001.jsonl"), type(CODE)("A0001"))
+def test_one_text_has_another_id_at_another_agency(log: Log, tmp_path: Path) -> None:
+    other = log_at(tmp_path, type(CODE)("A0001"))
     assert instruct(log, DRAFT, AT).id != instruct(other, DRAFT, AT).id
 
 

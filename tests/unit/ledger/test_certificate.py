@@ -11,10 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.canonical import sha256
 from ledger.certificate import Certificate, CertifiedStep, Searched, parse, verify, write
+from ledger.chain import LineHead
 from ledger.entry import Erased, Head
 from ledger.log import Log
 from schemas.errors import Malformed, NotVerified
-from tests.unit.ledger.conftest import AT, CODE
+from tests.unit.ledger.conftest import AT
+from tests.unit.ledger.made import CODE
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 CLOSED = dt.datetime(2026, 1, 13, 23, tzinfo=dt.UTC)
@@ -35,7 +37,7 @@ def certificate(**changes: Any) -> Certificate:
         searched=(Searched("file names", 812, 0, 5, 5),),
         plan_sha256="ab" * 32,
         code_version="0.1.0",
-        ledger=Head(2, "cd" * 32),
+        ledger=Head(2, bytes.fromhex("cd" * 32)),
     )
     return dataclasses.replace(whole, **changes)
 
@@ -56,7 +58,7 @@ def test_it_is_verified_with_the_key_that_is_expected_and_with_the_one_it_names(
 
 
 def test_it_begins_with_its_format_and_version() -> None:
-    assert signed().startswith(b'{\n "format": "depositaire-certificate",\n "version": 1,\n')
+    assert signed().startswith(b'{\n "format": "depositaire-certificate",\n "version": 2,\n')
 
 
 def test_it_says_how_late_the_erasure_was() -> None:
@@ -168,7 +170,7 @@ def test_a_certificate_that_the_ledger_does_not_name_is_refused(filled: Log) -> 
 
 
 def test_a_certificate_made_on_another_ledger_is_refused(filled: Log) -> None:
-    raw = write(certificate(ledger=Head(5, "00" * 32)), KEY)
+    raw = write(certificate(ledger=Head(5, bytes(32))), KEY)
     filled.append(Erased(dt.date(2026, 1, 6), CLOSED, sha256(raw)), AT)
     with pytest.raises(NotVerified, match="another ledger"):
         verify(raw, KEY.public_key(), filled.read())
@@ -176,7 +178,33 @@ def test_a_certificate_made_on_another_ledger_is_refused(filled: Log) -> None:
 
 def test_a_certificate_made_after_the_line_that_names_it_is_refused(filled: Log) -> None:
     before = filled.head()
-    raw = write(certificate(ledger=Head(before.line + 1, before.hash)), KEY)
+    raw = write(certificate(ledger=Head(before.size + 1, before.root)), KEY)
     filled.append(Erased(dt.date(2026, 1, 6), CLOSED, sha256(raw)), AT)
     with pytest.raises(NotVerified, match="another ledger"):
         verify(raw, KEY.public_key(), filled.read())
+
+
+def test_a_certificate_is_found_in_a_log_that_grew_since(filled: Log) -> None:
+    raw = write(certificate(ledger=filled.head()), KEY)
+    filled.append(Erased(dt.date(2026, 1, 6), CLOSED, sha256(raw)), AT)
+    for n in range(5):
+        filled.append(Erased(dt.date(2026, 1, 6), CLOSED, f"{n:064}"), AT)
+        verify(raw, KEY.public_key(), filled.read())
+
+
+def test_a_certificate_made_before_the_first_leaf_is_found(log: Log) -> None:
+    raw = write(certificate(ledger=log.head()), KEY)
+    log.append(Erased(dt.date(2026, 1, 6), CLOSED, sha256(raw)), AT)
+    verify(raw, KEY.public_key(), log.read())
+    forged = write(certificate(ledger=Head(0, bytes(32))), KEY)
+    log.append(Erased(dt.date(2026, 1, 6), CLOSED, sha256(forged)), AT)
+    with pytest.raises(NotVerified, match="another ledger"):
+        verify(forged, KEY.public_key(), log.read())
+
+
+def test_a_certificate_of_version_1_names_a_line_and_stays_one() -> None:
+    made = certificate(ledger=LineHead(2, "cd" * 32))
+    raw = write(made, KEY)
+    assert raw.startswith(b'{\n "format": "depositaire-certificate",\n "version": 1,\n')
+    assert parse(raw) == made
+    verify(raw, KEY.public_key())

@@ -22,6 +22,12 @@ given_by = "gerance"
 """
 
 
+def first_form(path: Path) -> Draft:
+    found = read(path)
+    assert isinstance(found, Draft)
+    return found
+
+
 def written(folder: Path, text: str) -> Path:
     path = folder / "instruction.toml"
     path.write_text(text)
@@ -34,36 +40,36 @@ def changed(field: str, value: str) -> str:
 
 
 def test_the_file_of_the_manual_is_understood(tmp_path: Path) -> None:
-    assert read(written(tmp_path, WHOLE)) == Draft(
+    assert first_form(written(tmp_path, WHOLE)) == Draft(
         reference="ANNEXE-RGPD-2026-01", does="synchronise", systems=AGENCY_SYSTEMS, tables=("*",),
         purposes=(Purpose.EXTRANET,), given_by="gerance", valid_from=dt.datetime(2024, 12, 31, 23, tzinfo=dt.UTC),
     )  # fmt: skip
 
 
 def test_a_day_means_paris_and_the_last_day_is_included(tmp_path: Path) -> None:
-    draft = read(written(tmp_path, changed("valid_from", '"2026-07-01"\nvalid_until = "2026-12-31"')))
+    draft = first_form(written(tmp_path, changed("valid_from", '"2026-07-01"\nvalid_until = "2026-12-31"')))
     assert draft.valid_from == dt.datetime(2026, 6, 30, 22, tzinfo=dt.UTC)
     assert draft.valid_until == dt.datetime(2026, 12, 31, 23, tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize("spelling", ["2025-01-01", '"2025-01-01T00:00:00+01:00"', "2025-01-01T00:00:00+01:00"])
 def test_dates_may_be_written_as_toml_dates_or_as_instants(tmp_path: Path, spelling: str) -> None:
-    assert read(written(tmp_path, changed("valid_from", spelling))).valid_from == dt.datetime(
+    assert first_form(written(tmp_path, changed("valid_from", spelling))).valid_from == dt.datetime(
         2024, 12, 31, 23, tzinfo=dt.UTC
     )
 
 
 def test_without_a_beginning_it_begins_when_it_is_recorded(tmp_path: Path) -> None:
-    assert read(written(tmp_path, WHOLE.replace('valid_from = "2025-01-01"\n', ""))).valid_from is None
+    assert first_form(written(tmp_path, WHOLE.replace('valid_from = "2025-01-01"\n', ""))).valid_from is None
 
 
 def test_words_are_kept_once_and_in_one_order(tmp_path: Path) -> None:
-    draft = read(written(tmp_path, changed("systems", '["login", "sdgi", "login"]')))
+    draft = first_form(written(tmp_path, changed("systems", '["login", "sdgi", "login"]')))
     assert draft.systems == (System.SDGI, System.LOGIN)
 
 
 def test_tables_may_be_tables_or_categories(tmp_path: Path) -> None:
-    assert read(written(tmp_path, changed("tables", '["contact", "person", "financial"]'))).tables == (
+    assert first_form(written(tmp_path, changed("tables", '["contact", "person", "financial"]'))).tables == (
         "person",
         "contact",
         "financial",
@@ -72,13 +78,13 @@ def test_tables_may_be_tables_or_categories(tmp_path: Path) -> None:
 
 def test_the_document_is_remembered_by_its_digest_and_not_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "annexe.pdf").write_bytes(b"%PDF-1.7")
-    draft = read(written(tmp_path, WHOLE + 'document = "annexe.pdf"\n'))
+    draft = first_form(written(tmp_path, WHOLE + 'document = "annexe.pdf"\n'))
     assert draft.document_sha256 == hashlib.sha256(b"%PDF-1.7").hexdigest()
     assert "annexe.pdf" not in repr(draft)
 
 
 def test_recipients_and_countries_are_optional(tmp_path: Path) -> None:
-    draft = read(written(tmp_path, WHOLE + 'recipients = ["Imprimerie Exemple"]\ncountries = ["FR", "BE"]\n'))
+    draft = first_form(written(tmp_path, WHOLE + 'recipients = ["Imprimerie Exemple"]\ncountries = ["FR", "BE"]\n'))
     assert (draft.recipients, draft.countries) == (("Imprimerie Exemple",), ("BE", "FR"))
 
 

@@ -16,7 +16,7 @@ HOUR = dt.timedelta(hours=1)
 
 def history(*entries: Entry) -> History:
     lines = tuple(Line(n, AT, e, "00" * 32) for n, e in enumerate(entries, start=1))
-    return History(CODE, Head(len(lines), "00" * 32), lines)
+    return History(CODE, Head(len(lines), bytes(32)), lines)
 
 
 def ids(at: dt.datetime, *entries: Entry) -> list[str]:

@@ -12,8 +12,10 @@ import pytest
 
 from ledger.acts import instruct
 from ledger.instruction_file import Draft
+from ledger.keys import LogKeys
 from ledger.log import Log
 from pipelines import erasure
+from schemas.capability import Act
 from schemas.fields import Kind
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
@@ -21,19 +23,25 @@ from schemas.mandate import Purpose
 from schemas.records import RECORDS
 from schemas.report import Report
 from store import register
-from store.agency import Shelf
+from store.agency import OpenShelf
 from store.house import House
 from store.keys import Keyring, create_root, open_root
 from store.register import HEADER
 from store.sealing import row_aad, seal
 from store.tables import LINE, ROWS
+from tests.leave import capability, warrant
 
 A1, A2, A3 = AgencyCode("A0001"), AgencyCode("A0002"), AgencyCode("A0003")
 ENDS = dt.date(2026, 1, 6)
 CLOSED = dt.datetime(2026, 1, 13, 23, tzinfo=dt.UTC)  # 00:00 in Paris on 14 January
 BEFORE = CLOSED - dt.timedelta(seconds=1)
 SIRETS = {A1: "90403487300011", A2: "94457746900017", A3: "97304523000016"}
-EVIDENCE = {f"ledger/{A3}.jsonl", f"erasures/{A3}.jsonl"}
+# What names A3 once it was erased: its log (whose tiles and salts name nobody), the log's key, the diary; and the
+# certificate.
+EVIDENCE = {
+    *(f"ledger/{A3}{file}" for file in ("", "/entries", "/contents", "/checkpoint")),
+    f"logs/{A3}.key", f"erasures/{A3}.jsonl", f"certificates/{A3}-20260114.json",
+}  # fmt: skip
 
 
 class Installation:
@@ -68,8 +76,8 @@ class Installation:
         self.orchestrate()
 
     def keep(self, code: AgencyCode) -> None:
-        with Keyring.open(self.home, self.root, code, create=True) as keyring:
-            with Shelf.open(self.home, keyring, code, create=True) as shelf:
+        with Keyring.open(self.home, self.root, capability(code), create=True) as keyring:
+            with OpenShelf.open(self.home, keyring, warrant(code), create=True) as shelf:
                 row = {"last_name": f"EXEMPLE {code}", "kind": "person"}
                 put(shelf, "person", "sdgi", "C:1", row, keyring.allocate(1)[0])
             with House.open(self.home) as house:
@@ -77,7 +85,10 @@ class Installation:
                 house.set_source(code, System.SPILASUITE, "Driver=SQLite3;Database=/nowhere.sqlite", keyring)
                 seen = Report(code, System.SDGI, f"SDGI_{code}_20260105_0210.zip", None, "accepted")
                 house.journal_add([seen], BEFORE, "run-1")
-        instruct(Log.at(self.home, code), DRAFT, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+        instruct(self.log(code), DRAFT, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+
+    def log(self, code: AgencyCode) -> Log:
+        return Log.at(self.home, code, LogKeys(self.home, self.root))
 
     def deliver(self, code: AgencyCode, name: str = "SDGI_{}_20260105_0210.zip") -> Path:
         folder = self.inbox / code / "sdgi"
@@ -88,8 +99,8 @@ class Installation:
 
     def attach(self, accounts: Mapping[str, tuple[AgencyCode, ...]]) -> None:
         with (
-            Keyring.open(self.home, self.root, None, create=True) as keyring,
-            Shelf.open(self.home, keyring, None, create=True) as shelf,
+            Keyring.open(self.home, self.root, capability(None), create=True) as keyring,
+            OpenShelf.open(self.home, keyring, warrant(None), create=True) as shelf,
         ):
             for account, codes in accounts.items():
                 values = {"account_id": account, "login": account, "email": f"{account}@courriel.test"}
@@ -134,7 +145,11 @@ class Installation:
 
     def person(self, code: AgencyCode) -> str:
         """The agency's only person, read with its keys."""
-        with Keyring.open(self.home, self.root, code) as keyring, Shelf.open(self.home, keyring, code) as shelf:
+        leave = warrant(code, Act.RETURN)
+        with (
+            Keyring.open(self.home, self.root, leave.capability) as keyring,
+            OpenShelf.open(self.home, keyring, leave) as shelf,
+        ):
             row = shelf.db.execute(ROWS["person"].select()).one()
             return shelf.open_row("person", row.system, row.source_key, row.kid, row.sealed)
 
@@ -158,7 +173,7 @@ class Installation:
 DRAFT = Draft("ANNEXE-2026", "synchronise", (System.SDGI,), ("*",), (Purpose.EXTRANET,), "gerance")
 
 
-def put(shelf: Shelf, table: str, system: str, key: str, values: Mapping[str, str], kid: int) -> None:
+def put(shelf: OpenShelf, table: str, system: str, key: str, values: Mapping[str, str], kid: int) -> None:
     """One sealed row, as the store writes it."""
     record = RECORDS[table]
     text = "\x1f".join(values.get(f.name, "0" if f.kind is Kind.DATETIME else "") for f in record.sealed_fields)

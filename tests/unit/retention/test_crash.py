@@ -18,15 +18,13 @@ import pytest
 from ledger import certificate
 from ledger.entry import Erased
 from ledger.fsck import check_home
-from ledger.log import Log
 from pipelines import erasure
 from store.keys import signer
-from tests.unit.retention.conftest import A1, A2, A3, CLOSED, Installation
+from tests.unit.retention.conftest import A1, A2, A3, CLOSED, EVIDENCE, Installation
 
 DEEDS = frozenset(
     {"open", "os.remove", "os.rename", "os.truncate", "os.rmdir", "os.mkdir", "sqlite3.connect", "fcntl.flock"}
 )
-EVIDENCE = {"ledger/A0003.jsonl", "erasures/A0003.jsonl", "certificates/A0003-20260114.json"}
 
 
 def is_deed(event: str, arguments: tuple[Any, ...]) -> bool:
@@ -88,7 +86,7 @@ def check_the_end(i: Installation) -> None:
     assert i.named(A3) == EVIDENCE
     assert i.accounts() == {"CPT1", "CPT3", "CPT4"}
     assert {a for a in (A1, A2) if a in i.person(a)} == {A1, A2}
-    history = Log.at(i.home, A3).read()
+    history = i.log(A3).read()
     assert sum(isinstance(e, Erased) for e in history.entries) == 1
     path = i.home.certificates / "A0003-20260114.json"
     certificate.verify(path, signer(i.home, i.root).public_key(), history)

@@ -11,7 +11,6 @@ import pytest
 from ledger import certificate
 from ledger.entry import Erased, Window
 from ledger.fsck import check_home
-from ledger.log import Log
 from ledger.mandate import fold
 from pipelines import erasure
 from pipelines.locks import sole
@@ -22,10 +21,11 @@ from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from schemas.report import Report
 from store import register
-from store.agency import Shelf
+from store.agency import OpenShelf
 from store.house import House
 from store.keys import Keyring, open_root, signer
-from tests.unit.retention.conftest import A1, A2, A3, BEFORE, CLOSED, ENDS, Installation
+from tests.leave import capability, warrant
+from tests.unit.retention.conftest import A1, A2, A3, BEFORE, CLOSED, ENDS, EVIDENCE, Installation
 
 DAY = dt.timedelta(days=1)
 
@@ -47,9 +47,7 @@ def test_when_it_closes_everything_of_the_agency_goes_but_the_evidence(installat
     done = only(erasure.run(installation.broom, CLOSED))
     assert done.problem is None
     assert done.certificate is not None
-    assert installation.named(A3) == {
-        "ledger/A0003.jsonl", "erasures/A0003.jsonl", "certificates/A0003-20260114.json",
-    }  # fmt: skip
+    assert installation.named(A3) == EVIDENCE
     assert {c: v for c, v in installation.register_row(A3).items() if v is not None} == {
         "code": "A0003", "date_fin": "2026-01-06", "erased_on": "2026-01-13 23:00:00.000000", "closed": "2026-01-06",
     }  # fmt: skip
@@ -81,8 +79,11 @@ def test_a_copy_of_everything_but_the_keys_taken_the_day_before_opens_to_nothing
     copied = Home.at(backup, installation.home.keys)
     root = open_root(copied)
     with pytest.raises(Refused, match="erased"):
-        Keyring.open(copied, root, A3)
-    with Keyring.open(copied, root, A1) as another, Shelf.open(copied, another, A3) as shelf:
+        Keyring.open(copied, root, capability(A3))
+    with (
+        Keyring.open(copied, root, capability(A1)) as another,
+        OpenShelf(copied.shelf(A3), another, warrant(A3)) as shelf,
+    ):
         row = shelf.db.exec_driver_sql("SELECT * FROM person").one()
         with pytest.raises(NotVerified):
             shelf.open_row("person", row.system, row.source_key, row.kid, row.sealed)
@@ -105,7 +106,7 @@ def test_the_steps_say_what_was_destroyed(installation: Installation) -> None:
 def test_the_certificate_verifies_with_the_homes_key_and_stands_in_the_ledger(installation: Installation) -> None:
     done = only(erasure.run(installation.broom, CLOSED + dt.timedelta(hours=1)))
     assert done.certificate is not None
-    history = Log.at(installation.home, A3).read()
+    history = installation.log(A3).read()
     certificate.verify(done.certificate, signer(installation.home, installation.root).public_key(), history)
     stated = certificate.parse(done.certificate.read_bytes())
     assert (stated.agency, stated.contract_end, stated.late) == (A3, ENDS, dt.timedelta(hours=1))
@@ -114,12 +115,12 @@ def test_the_certificate_verifies_with_the_homes_key_and_stands_in_the_ledger(in
 
 
 def test_the_ledger_tells_the_window_and_the_erasure_and_ends_the_mandate(installation: Installation) -> None:
-    assert fold(Log.at(installation.home, A3).read(), BEFORE).grants
+    assert fold(installation.log(A3).read(), BEFORE).grants
     erasure.run(installation.broom, CLOSED)
-    history = Log.at(installation.home, A3).read()
+    history = installation.log(A3).read()
     assert [type(e) for e in history.entries[-2:]] == [Window, Erased]
     assert fold(history, CLOSED).grants == ()
-    assert fold(Log.at(installation.home, A1).read(), CLOSED).grants
+    assert fold(installation.log(A1).read(), CLOSED).grants
 
 
 def test_again_is_nothing(installation: Installation) -> None:
@@ -156,7 +157,7 @@ def test_after_a_new_start_nothing_of_the_old_contract_counts_and_the_next_end_e
     erasure.run(installation.broom, CLOSED)
     installation.load({A1: "", A2: "", A3: "2026-03-31"}, "20260120")
     later = dt.datetime(2026, 2, 1, tzinfo=dt.UTC)
-    assert fold(Log.at(installation.home, A3).read(), later).grants == ()
+    assert fold(installation.log(A3).read(), later).grants == ()
     installation.keep(A3)
     installation.deliver(A3)
     assert erasure.run(installation.broom, later) == erasure.Swept((), ())
@@ -179,9 +180,9 @@ def test_a_file_that_arrives_after_the_erasure_is_removed_and_certified(installa
     assert done.problem is None
     assert dict(done.steps)[done.plan.steps[4]] == Done({"deliveries": 2})
     assert dict(done.steps)[done.plan.steps[0]] == NothingThere()
-    assert {n for n in installation.named(A3) if not n.endswith(("jsonl", "json"))} == set()
+    assert installation.named(A3) == EVIDENCE | {f"certificates/{A3}-20260115.json"}
     assert erasure.run(installation.broom, CLOSED + 2 * DAY) == erasure.Swept((), ())
-    last = Log.at(installation.home, A3).read().entries[-1]
+    last = installation.log(A3).read().entries[-1]
     assert isinstance(last, Erased)
     assert last.late_files
 
@@ -337,8 +338,8 @@ def test_a_lock_that_was_removed_while_somebody_waited_for_it_is_not_held_by_two
 
 def test_a_diary_or_a_ledger_that_was_changed_stops_its_own_agency_only(installation: Installation) -> None:
     installation.load({A1: ENDS.isoformat(), A2: ENDS.isoformat(), A3: ENDS.isoformat()}, "20260106")
-    with installation.home.ledger(A1).open("ab") as f:
-        f.write(b"{}\n")
+    checkpoint = installation.home.ledger(A1) / "checkpoint"
+    checkpoint.write_bytes(checkpoint.read_bytes().replace(b"A0001", b"A0002"))
     diary = installation.home.root / "erasures" / f"{A2}.jsonl"
     diary.parent.mkdir()
     diary.write_text("{}\n{}\n")
@@ -393,12 +394,12 @@ def test_a_whole_company_that_shares_a_number_is_no_residue(installation: Instal
 
 def test_ends_are_noted_in_the_ledger_once_when_they_are_set_and_when_they_move(installation: Installation) -> None:
     with House.open(installation.home) as house:
-        assert erasure.note_ends(house, BEFORE) == 1
-        assert erasure.note_ends(house, BEFORE) == 0
+        assert erasure.note_ends(house, BEFORE, installation.root) == 1
+        assert erasure.note_ends(house, BEFORE, installation.root) == 0
     installation.load({A1: "", A2: "", A3: "2026-02-28"}, "20260106")
     with House.open(installation.home) as house:
-        assert erasure.note_ends(house, BEFORE) == 1
-    noted = [e for e in Log.at(installation.home, A3).read().entries if isinstance(e, Window)]
+        assert erasure.note_ends(house, BEFORE, installation.root) == 1
+    noted = [e for e in installation.log(A3).read().entries if isinstance(e, Window)]
     assert [(w.end, w.register_day) for w in noted] == [
         (ENDS, dt.date(2026, 1, 5)), (dt.date(2026, 2, 28), dt.date(2026, 1, 6)),
     ]  # fmt: skip

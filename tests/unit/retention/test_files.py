@@ -126,7 +126,7 @@ def test_what_a_crash_left_in_the_home_goes_and_the_evidence_stays(home: Home) -
     half = touch(home.root / "shelves" / ".A0003.sqlite.tmp")
     archived = touch(home.root / "archive" / "A0003" / "old.zip")
     evidence = [
-        touch(home.ledger(A3)), touch(home.certificates / "A0003-20260114.json"),
+        touch(home.ledger(A3) / "entries"), touch(home.log_key(A3)), touch(home.certificates / "A0003-20260114.json"),
         touch(home.root / "erasures" / "A0003.jsonl"), touch(home.locks / "A0003.lock"),
     ]  # fmt: skip
     others = [touch(home.shelf(A1)), touch(home.keyring(A1)), touch(home.house)]

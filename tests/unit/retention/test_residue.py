@@ -55,7 +55,7 @@ def add_file(relative: str) -> Callable[[Installation], None]:
 def add_row(database: str, statement: str) -> Callable[[Installation], None]:
     def add(i: Installation) -> None:
         with closing(sqlite3.connect(i.home.root / database)) as db, db:
-            db.execute(statement)
+            db.executescript(statement)
 
     return add
 
@@ -69,7 +69,10 @@ JOURNAL = (
     "INSERT INTO journal (system, delivery, at, outcome, run, report) VALUES ('gpi', 'GPIA0003.1', '', '', '', '')"
 )
 EVENT = """INSERT INTO event_logs VALUES ('run-1', NULL, '{"partition": "A0003", "job": "erase"}')"""
-ATTACHED = "UPDATE portal_attachment SET source_key = 'CPT3:A0003:sdgi:C%3A1' WHERE source_key LIKE 'CPT3%'"
+ATTACHED = (
+    "DROP TRIGGER portal_attachment_update;"
+    "UPDATE portal_attachment SET source_key = 'CPT3:A0003:sdgi:C%3A1' WHERE source_key LIKE 'CPT3%'"
+)
 FULL_ROW = "UPDATE agency SET raison_sociale = 'A' WHERE code = 'A0003'"
 
 MISSED = {
@@ -164,3 +167,14 @@ def test_the_control_leaves_nothing_behind(
     (tmp_path / "control").mkdir()
     found(erased)
     assert list((tmp_path / "control").iterdir()) == []
+
+
+def test_the_log_and_its_key_are_no_residue_and_what_is_named_after_the_agency_beside_them_is(
+    erased: Installation,
+) -> None:
+    assert erased.home.log_key(A3).exists()
+    assert found(erased) == {}
+    for stray in (erased.home.ledger(A3) / "A0003.copy", erased.home.keys / "logs" / ".A0003.key.tmp"):
+        stray.write_text("x")
+        assert found(erased) == {"file names": 1}
+        stray.unlink()

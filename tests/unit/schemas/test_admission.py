@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ from connectors.normalise import frame
 from schemas.admission import Admitted, admit
 from schemas.frames import CONTENT, ENDINGS, LINES, Arrived, Reading
 from schemas.ids import AgencyCode, System
-from schemas.mandate import Grant, Mandate, Purpose
+from schemas.mandate import Grant, Mandate, Purpose, RestrictedBy, Restriction
 
 A = AgencyCode("A0001")
 AT = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
@@ -109,4 +110,42 @@ def test_two_instructions_add_up() -> None:
 
 def test_an_admitted_reading_cannot_be_made_by_hand() -> None:
     with pytest.raises(TypeError):
-        Admitted(reading(), (frozenset(),), (None,), object())
+        Admitted(reading(), (frozenset(),), (None,), (), object())
+
+
+def restricted(scope: RestrictedBy, *targets: str) -> Mandate:
+    return replace(mandate("*"), restrictions=(Restriction("INS-2", scope, frozenset(targets)),))
+
+
+def test_a_line_that_can_yield_something_restricted_is_withheld_whole() -> None:
+    admitted = admit(reading(), [restricted(RestrictedBy.TABLE, "contact")], YIELDS)
+    assert outcomes(admitted) == ["withheld", "ok", "withheld", "ignored"]
+    assert sorted(admitted.reading.rows) == ["building"], "a row without its contacts would write over what is held"
+    assert len(admitted.reading.content) == 0
+
+
+def test_a_restricted_category_freezes_the_tables_that_have_it() -> None:
+    admitted = admit(reading(), [restricted(RestrictedBy.CATEGORY, "property")], YIELDS)
+    assert outcomes(admitted) == ["ok", "withheld", "quarantined", "ignored"]
+    assert sorted(admitted.reading.rows) == ["contact", "person"]
+
+
+def test_a_restricted_agency_lets_nothing_in() -> None:
+    admitted = admit(reading(), [restricted(RestrictedBy.AGENCY)], YIELDS)
+    assert outcomes(admitted) == ["withheld", "withheld", "withheld", "ignored"]
+
+
+def test_a_reference_to_what_a_restriction_keeps_out_is_no_fault() -> None:
+    admitted = admit(reading(), [restricted(RestrictedBy.TABLE, "contact")], YIELDS)
+    assert not admitted.held[0] & {"person", "contact"}
+    assert "building" in admitted.held[0]
+
+
+@pytest.mark.parametrize(("implied", "outcome"), [(False, "ok"), (True, "withheld")])
+def test_an_end_comes_in_against_a_restriction_but_not_one_that_rides_on_a_row(implied: bool, outcome: str) -> None:
+    said = reading()
+    end = {"line": 0, "reason": "EFFACEMENT", "source": "People", "key": "p", "implied": implied}
+    ends = pa.Table.from_pylist([{name: end.get(name) for name in ENDINGS.names}], schema=ENDINGS)
+    admitted = admit(replace(said, endings=ends), [restricted(RestrictedBy.TABLE, "contact")], YIELDS)
+    assert outcomes(admitted)[0] == outcome
+    assert len(admitted.reading.endings) == (not implied)

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from schemas.capability import Act
 from schemas.errors import Malformed, NotVerified, Refused
 from schemas.home import Home
 from schemas.ids import AgencyCode
 from store import keys
 from store.keys import PAGE, Keyring, create_root, open_root, signer
+from tests.leave import capability
 
 AGENCY = AgencyCode("A0001")
 
@@ -21,7 +23,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def ring(home: Home, create: bool = True) -> Keyring:
-    return Keyring.open(home, open_root(home), AGENCY, create=create)
+    return Keyring.open(home, open_root(home), capability(AGENCY), create=create)
 
 
 def test_person_keys_survive_reopening_and_are_all_different(home: Home) -> None:
@@ -65,8 +67,8 @@ def sealed_pages(home: Home) -> list[bytes]:
 
 def test_destroying_the_ring_of_an_agency_happens_once(home: Home) -> None:
     ring(home).__exit__()
-    assert Keyring.destroy(home, AGENCY) is True
-    assert Keyring.destroy(home, AGENCY) is False
+    assert Keyring.destroy(home, capability(AGENCY, Act.ERASE)) is True
+    assert Keyring.destroy(home, capability(AGENCY, Act.ERASE)) is False
     with pytest.raises(Refused):
         ring(home, create=False)
 
@@ -76,7 +78,7 @@ def test_a_ring_of_another_agency_does_not_open_under_this_name(home: Home) -> N
     other = AgencyCode("A0002")
     home.keyring(other).write_bytes(home.keyring(AGENCY).read_bytes())
     with pytest.raises(NotVerified):
-        Keyring.open(home, open_root(home), other)
+        Keyring.open(home, open_root(home), capability(other))
 
 
 def test_keys_are_readable_by_their_owner_alone(home: Home) -> None:

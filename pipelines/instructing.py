@@ -1,0 +1,192 @@
+"""What the agencies say: recording it, taking it back, and where each instruction stands."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ledger import acts
+from ledger.canonical import instant
+from ledger.entry import Entry, Erased, History, Instruction, Withdrawal, body_of
+from ledger.instruction_file import Draft, Paper
+from ledger.keys import LogKeys
+from ledger.log import Log
+from ledger.mandate import fold, in_force, standing
+from ledger.orders import Acknowledgement, Engage, Given, Instructing, Order
+from pipelines.policies import in_force as in_force_policy
+from pipelines.warrants import Warrants
+from schemas.capability import Act, Capability
+from schemas.errors import Malformed, Refused
+from schemas.home import Home
+from schemas.ids import AgencyCode, agency_code
+from schemas.mandate import Conflict
+from schemas.window import midnight
+from store import register, signatories
+from store.agency import Shelf
+from store.house import House
+from store.keys import Keyring, open_root
+
+# Stands for rows and names that nobody has a key for yet.
+NO_ROW = f"REF-{'0' * 32}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """An instruction and where it stands: in_force, suspended, not_yet, expired, withdrawn, superseded, answered (the
+    agency gave it up when told that it infringes the law) or ended (by an erasure)."""
+
+    entry: Instruction | Instructing
+    state: str
+    withdrawn_from: datetime | None = None
+    acknowledged_at: datetime | None = None
+
+    @property
+    def kind(self) -> str:
+        return kind_of(self.entry)
+
+    def as_json(self) -> dict[str, Any]:
+        body = body_of(self.entry)
+        return {k: v for k, v in body.items() if k not in ("again", "does", "policy_sha256")} | {
+            "instruction": self.entry.id,
+            "state": self.state,
+            "kind": self.kind,
+            "withdrawn_from": instant(self.withdrawn_from) if self.withdrawn_from else None,
+            "acknowledged_at": instant(self.acknowledged_at) if self.acknowledged_at else None,
+        }
+
+
+def kind_of(entry: Instruction | Order) -> str:
+    """What a file calls it."""
+    if isinstance(entry, Instruction):
+        return entry.does
+    if isinstance(entry, Engage):
+        return str(entry.decision)
+    return {"LegalObligation": "legal_obligation", "LegalNotice": "legal_notice", "InfringementNotice": "infringement",
+            "Acknowledgement": "acknowledge"}.get(type(entry).__name__, type(entry).__name__.lower())  # fmt: skip
+
+
+class Desk:
+    """The logs of a home, for whoever records and reads what the agencies say."""
+
+    def __init__(self, home: Home, passphrase: str | None = None) -> None:
+        self.home = home
+        House.open(home).db.close()
+        self._root = open_root(home, passphrase)
+        self._keys = LogKeys(home, self._root)
+
+    def log(self, agency: AgencyCode) -> Log:
+        return Log.at(self.home, agency, self._keys)
+
+    def instruct(
+        self, agencies: Sequence[AgencyCode], said: Draft | Paper, at: datetime, step: Callable[[str], None]
+    ) -> list[tuple[str, str]]:
+        """Record a file for these agencies; returns each with the id. Recording it again gives the same ids.
+
+        Every agency is looked at before anything is written: one that refuses leaves all of them as they were.
+        """
+        within_contracts(self.home, agencies, said)
+        for agency in agencies:
+            acts.prepare(self.log(agency).read(), self.foreseen(agency, said, at), at)
+        done = []
+        for agency in agencies:
+            done.append((str(agency), self._recorded(agency, said, at)))
+            step(agency)
+        return done
+
+    def _recorded(self, agency: AgencyCode, said: Draft | Paper, at: datetime) -> str:
+        paper, policy = self._written(agency, said, at), in_force_policy(self.home, at)
+        return acts.instruct(self.log(agency), paper, at, policy).id
+
+    def foreseen(self, agency: AgencyCode, said: Draft | Paper, at: datetime) -> Draft | Paper:
+        """The file as the log would hold it, while nothing is written. Rows of an agency that holds nothing yet get a
+        reference that means none."""
+        if isinstance(said, Draft):
+            return said
+        if not self.home.keyring(agency).exists():
+            return said.written(lambda *_: NO_ROW, NO_ROW if said.signatory else None)
+        with self.keyring(agency, at) as keyring:
+            return said.written(keyring.reference, said.signatory and signatories.reference(keyring, said.signatory))
+
+    def _written(self, agency: AgencyCode, said: Draft | Paper, at: datetime) -> Draft | Paper:
+        """The file as the log holds it: rows by reference, the signatory's name sealed on the shelf."""
+        if isinstance(said, Draft) or (said.rows is None and said.signatory is None):
+            return said
+        with Keyring.open(self.home, self._root, self._leave(agency, at), create=True) as keyring:
+            signed = signatories.keep(self.home, keyring, said.signatory) if said.signatory else None
+            return said.written(keyring.reference, signed)
+
+    def unknown_rows(self, agency: AgencyCode, said: Draft | Paper) -> int:
+        """How many of the keys that a file names are not held today: a mistyped one closes nothing."""
+        if isinstance(said, Draft) or said.rows is None:
+            return 0
+        r, keys = said.rows, set(said.rows.keys)
+        if not self.home.shelf(agency).exists():
+            return len(keys)
+        with Shelf.known(self.home, agency) as shelf:
+            return len(keys - shelf.present(r.table, r.system, keys))
+
+    def keyring(self, agency: AgencyCode, at: datetime) -> Keyring:
+        """To make and to recognise references. It opens no row: the shelf asks for more."""
+        return Keyring.open(self.home, self._root, self._leave(agency, at))
+
+    def _leave(self, agency: AgencyCode, at: datetime) -> Capability:
+        return Warrants(self.home, self._root, at).grant(agency, Act.CONFIGURE).capability
+
+    def withdraw(self, agency: AgencyCode, instruction: str, at: datetime) -> datetime:
+        """Take an instruction back; returns from when on. The first withdrawal stands."""
+        return acts.withdraw(self.log(agency), instruction, at).effective_at
+
+    def conflicts(self, agency: AgencyCode, at: datetime) -> tuple[Conflict, ...]:
+        """What contradicts itself in an agency's log, and therefore allows nothing."""
+        return fold(self.log(agency).read(), at).conflicts
+
+    def instructions(self, agency: str, at: datetime) -> list[Stated]:
+        """Every instruction of an agency, the oldest first, as it stands at an instant."""
+        code = agency_code(agency)
+        with House.open(self.home) as house:
+            registered = register.get(house.db, code) is not None
+        log = self.log(code)
+        if not registered and not log.exists:
+            raise Malformed(f"agency {code} is not in the register", "Check the code.")
+        return stated(log.read(), at)
+
+
+def within_contracts(home: Home, agencies: Sequence[AgencyCode], said: Draft | Paper) -> None:
+    """Raises Refused for an agency whose contract had not begun when the instruction wants to begin (R1)."""
+    begins = said.valid_from if isinstance(said, Draft) else said.begins
+    if begins is None:
+        return
+    with House.open(home) as house:
+        for agency in agencies:
+            row = register.get(house.db, agency)
+            if row is not None and begins < midnight(row.contract.start):
+                raise Refused(
+                    f"valid_from: the contract of {agency} begins later, on {row.contract.start.isoformat()}",
+                    "Let the instruction begin on that day or after it.",
+                )
+
+
+def stated(history: History, at: datetime) -> list[Stated]:
+    stand = {e.id for e in standing(history.entries, at)}
+    valid = {e.id for e in in_force(history.entries, at)}
+    withdrawn = {e.instruction: e.effective_at for e in history.entries if isinstance(e, Withdrawal)}
+    told = {e.instruction: e.acknowledged_at for e in history.entries if isinstance(e, Acknowledgement)}
+    out = []
+    for e in history.given:
+        state = "in_force" if e.id in valid else "suspended" if e.id in stand else _gone(e, history.entries, at)
+        out.append(Stated(e, state, withdrawn.get(e.id), told.get(e.id)))
+    return out
+
+
+def _gone(e: Instruction | Instructing, entries: Sequence[Entry], at: datetime) -> str:
+    """Why an instruction does not stand."""
+    if any(isinstance(x, Erased) and not x.late_files and e.recorded_at <= x.carried_out_at <= at for x in entries):
+        return "ended"
+    if any(isinstance(x, Withdrawal) and x.instruction == e.id and x.effective_at <= at for x in entries):
+        return "withdrawn"
+    if at < e.valid_from:
+        return "not_yet"
+    if e.valid_until is not None and e.valid_until <= at:
+        return "expired"
+    replaced = any(isinstance(x, Given) and e.id in x.supersedes and x.valid_from <= at for x in entries)
+    return "superseded" if replaced else "answered"

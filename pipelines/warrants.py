@@ -1,0 +1,74 @@
+"""Capabilities for one run, minted from the agencies' logs and confirmed before each write.
+
+A night is one instant, its `at`: a delivery is not refused because those before it took long. What a log is told after
+the run began, a withdrawal or a restriction, counts from the next batch on all the same: then the night's clock is
+looked at too.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import get_args
+
+from ledger.deeds import Deed
+from ledger.entry import History, Receipt, Window
+from ledger.keys import LogKeys
+from ledger.log import Log
+from ledger.minting import mint, mint_own
+from schemas.capability import Act, Capability, Standing, Warrant
+from schemas.errors import Refused
+from schemas.home import Home
+from schemas.ids import AgencyCode, System
+from store.keys import Root
+
+# Entries that change nothing of what is allowed.
+_SILENT = (Receipt, Window, *get_args(Deed))
+
+
+class Warrants:
+    """What one run may do, agency by agency."""
+
+    def __init__(self, home: Home, root: Root, at: datetime) -> None:
+        self._home, self._keys, self._at = home, LogKeys(home, root), at
+        self._began = time.monotonic()
+        self._first_seen: dict[AgencyCode, int] = {}
+
+    def grant(self, agency: AgencyCode | None, act: Act, system: System | None = None) -> Warrant:
+        """Raises Refused when nothing allows it now."""
+        if agency is None:
+            return Standing(mint_own(act, self._at))
+        return _Logged(self, agency, act, system, self.minted(agency, act, system))
+
+    def minted(self, agency: AgencyCode, act: Act, system: System | None) -> Capability:
+        history = self.log(agency).read(receipts=False)
+        return mint(history, act, self._moment(history), system)
+
+    def log(self, agency: AgencyCode) -> Log:
+        return Log.at(self._home, agency, self._keys)
+
+    def _moment(self, history: History) -> datetime:
+        first = self._first_seen.setdefault(history.agency, history.head.size)
+        told = any(line.number > first and not isinstance(line.entry, _SILENT) for line in history.lines)
+        return self._at + timedelta(seconds=time.monotonic() - self._began) if told else self._at
+
+
+@dataclass(slots=True)
+class _Logged:
+    """A capability, and the log that it was minted from."""
+
+    warrants: Warrants
+    agency: AgencyCode
+    act: Act
+    system: System | None
+    capability: Capability
+
+    def confirm(self) -> Capability:
+        head = self.warrants.log(self.agency).head()
+        if (head.size, head.root.hex()) != (self.capability.size, self.capability.root):
+            fresh = self.warrants.minted(self.agency, self.act, self.system)
+            if fresh.authority != self.capability.authority:
+                raise Refused(
+                    "what was allowed has changed since it was looked up", "Nothing was written: begin again."
+                )
+            self.capability = fresh
+        return self.capability

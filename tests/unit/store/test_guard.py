@@ -1,0 +1,186 @@
+"""The database refuses what no capability allows."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import LargeBinary, insert, text
+from sqlalchemy.exc import IntegrityError
+
+from schemas.capability import MINT, Act, Capability, Standing
+from schemas.errors import Refused
+from schemas.home import Home
+from schemas.ids import AgencyCode
+from store import guard
+from store.agency import OpenShelf, Shelf, connect
+from store.keys import Keyring, create_root, open_root
+from store.tables import HOLDING_TABLES, LINE, META
+from tests.leave import capability, warrant
+
+CODE = AgencyCode("A0001")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home.at(tmp_path)
+    create_root(home)
+    return home
+
+
+@pytest.fixture
+def keyring(home: Home) -> Iterator[Keyring]:
+    with Keyring.open(home, open_root(home), capability(CODE), create=True) as keyring:
+        yield keyring
+
+
+@pytest.fixture
+def shelf(home: Home, keyring: Keyring) -> Iterator[OpenShelf]:
+    with OpenShelf.open(home, keyring, warrant(CODE), create=True) as shelf:
+        yield shelf
+
+
+def a_line(shelf: Shelf) -> None:
+    row = {"system": "sdgi", "source": "x", "key": "k", "signature": b"", "live": 1}
+    shelf.db.execute(insert(LINE).values(row))
+
+
+def as_of(size: int, root: str = "00" * 32) -> Standing:
+    return Standing(replace(capability(CODE), proof=MINT, size=size, root=root))
+
+
+def test_no_table_takes_a_row_without_a_capability_and_every_one_does_with_it(shelf: OpenShelf) -> None:
+    for name in HOLDING_TABLES:
+        if name == "signatory":  # noted before there is an instruction
+            continue
+        columns = {c.name: b"x" if isinstance(c.type, LargeBinary) else 1 for c in META.tables[name].c}
+        with pytest.raises(IntegrityError, match="no capability"), shelf.noting() as db:
+            db.execute(insert(META.tables[name]).values(columns))
+        with shelf.writing() as db:
+            db.execute(insert(META.tables[name]).values(columns))
+
+
+def test_nothing_is_changed_or_deleted_without_a_capability(shelf: OpenShelf) -> None:
+    with shelf.writing():
+        a_line(shelf)
+    for statement in ("UPDATE line SET live = 0", "DELETE FROM line"):
+        with pytest.raises(IntegrityError, match="no capability"), shelf.noting() as db:
+            db.execute(text(statement))
+    assert shelf.db.scalar(text("SELECT live FROM line")) == 1
+
+
+def test_the_grant_ends_with_its_transaction(shelf: OpenShelf) -> None:
+    with shelf.writing():
+        a_line(shelf)
+    assert shelf.db.scalar(text("SELECT count(*) FROM granted")) == 0
+    with pytest.raises(RuntimeError), shelf.writing():
+        raise RuntimeError
+    assert shelf.db.scalar(text("SELECT count(*) FROM granted")) == 0
+
+
+def test_bookkeeping_passes(shelf: OpenShelf) -> None:
+    with shelf.writing() as db:
+        db.execute(text("INSERT INTO doomed_key VALUES (7)"))
+    with shelf.noting() as db:
+        db.execute(text("DELETE FROM doomed_key"))
+        db.execute(text("UPDATE delivery SET receipted = 1"))
+    with pytest.raises(IntegrityError), shelf.noting() as db:
+        db.execute(text("INSERT INTO doomed_key VALUES (7)"))
+
+
+def test_a_capability_of_an_older_head_is_refused_also_by_the_database_itself(
+    home: Home, keyring: Keyring, shelf: OpenShelf
+) -> None:
+    old = as_of(3)
+    with OpenShelf.open(home, keyring, as_of(5)) as newer, newer.writing():
+        a_line(newer)
+    stale = OpenShelf.open(home, keyring, old)
+    with stale, pytest.raises(Refused, match="another head of the log"), stale.writing():
+        pass
+    values = "('d', 'synchronise', '', 3, '', '')"
+    with pytest.raises(IntegrityError, match="out of date"), shelf.noting() as db:
+        db.execute(text(f"INSERT INTO capability VALUES {values}"))
+    with pytest.raises(IntegrityError, match="out of date"), shelf.noting() as db:
+        db.execute(text("INSERT INTO granted VALUES ('d')"))
+    with pytest.raises(IntegrityError, match="kept as they were"), shelf.noting() as db:
+        db.execute(text("UPDATE capability SET size = 9"))
+
+
+def test_two_heads_of_one_size_are_a_fork(home: Home, keyring: Keyring, shelf: OpenShelf) -> None:
+    with OpenShelf.open(home, keyring, as_of(5, "11" * 32)) as one, one.writing():
+        a_line(one)
+    other = OpenShelf.open(home, keyring, as_of(5, "22" * 32))
+    with other, pytest.raises(Refused, match="another head"), other.writing():
+        pass
+    assert shelf.db.scalar(text("SELECT count(*) FROM line")) == 1
+
+
+@pytest.mark.parametrize("act", [Act.RETURN, Act.LOOK])
+def test_who_may_read_may_not_write(home: Home, keyring: Keyring, shelf: OpenShelf, act: Act) -> None:
+    only = replace(capability(CODE, Act.RETURN), proof=MINT, act=act)
+    reader = OpenShelf.open(home, keyring, Standing(only))
+    with reader, pytest.raises(Refused, match="writes nothing"), reader.writing():
+        pass
+
+
+@pytest.mark.parametrize("act", [Act.CONFIGURE, Act.INSPECT])
+def test_who_may_neither_read_nor_write_opens_no_shelf(
+    home: Home, keyring: Keyring, shelf: OpenShelf, act: Act
+) -> None:
+    other = replace(capability(CODE, Act.RETURN), proof=MINT, act=act)
+    with pytest.raises(Refused, match="opens no record"):
+        OpenShelf.open(home, keyring, Standing(other))
+
+
+def test_keys_and_capability_are_of_one_agency(home: Home, keyring: Keyring, shelf: OpenShelf) -> None:
+    with pytest.raises(Refused):
+        OpenShelf.open(home, keyring, warrant("A0002"), create=True)
+    assert not home.shelf(AgencyCode("A0002")).exists()
+
+
+def test_only_a_capability_to_erase_destroys(home: Home, keyring: Keyring) -> None:
+    with pytest.raises(Refused):
+        Keyring.destroy(home, capability(CODE))
+    assert home.keyring(CODE).exists()
+
+
+def test_a_capability_is_not_made_by_hand() -> None:
+    good = capability(CODE)
+    with pytest.raises(TypeError, match=r"ledger\.minting alone"):
+        Capability(CODE, Act.ERASE, good.systems, good.purposes, (), None, good.minted_at, None, 0, "", object())
+
+
+def test_a_shelf_of_the_first_version_gets_its_guards(tmp_path: Path, home: Home, keyring: Keyring) -> None:
+    path = home.shelf(CODE)
+    path.parent.mkdir(parents=True)
+    db = connect(path)
+    for name in ("line", "delivery"):
+        META.tables[name].create(db)
+    db.execute(text("ALTER TABLE delivery DROP COLUMN capability"))
+    db.execute(text("INSERT INTO line VALUES (1, 'sdgi', 'x', 'k', x'', 1)"))
+    db.commit()
+    db.close()
+    with OpenShelf.open(home, keyring, warrant(CODE)) as shelf:
+        assert shelf.db.scalar(text("SELECT count(*) FROM line")) == 1
+        assert shelf.db.scalar(text("PRAGMA user_version")) == guard.VERSION
+        with pytest.raises(IntegrityError, match="no capability"), shelf.noting() as db:
+            db.execute(text("DELETE FROM line"))
+
+
+def test_a_digest_says_everything_and_an_authority_everything_but_the_head_and_the_moment() -> None:
+    one = capability(CODE)
+    later = replace(one, proof=MINT, minted_at=one.minted_at + dt.timedelta(hours=1), size=9)
+    assert one.digest != later.digest
+    assert one.authority == later.authority
+    assert replace(one, proof=MINT, systems=frozenset()).authority != one.authority
+    assert capability("A0002").authority != one.authority
+
+
+def test_a_capability_is_of_its_time() -> None:
+    one = replace(capability(CODE), proof=MINT, until=dt.datetime(2026, 2, 1, tzinfo=dt.UTC))
+    one.demand_at(one.minted_at)
+    with pytest.raises(Refused, match="gone back"):
+        one.demand_at(one.minted_at - dt.timedelta(seconds=1))
+    with pytest.raises(Refused, match="is over"):
+        one.demand_at(dt.datetime(2026, 2, 1, tzinfo=dt.UTC))
