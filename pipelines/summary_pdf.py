@@ -46,6 +46,12 @@ TABLES = {
     "property": "biens", "contract": "contrats", "financial": "données financières",
     "professional": "données professionnelles",
 }  # fmt: skip
+QUALITIES = {
+    "co_owner": "copropriétaires", "tenant": "locataires", "landlord": "bailleurs", "manager": "gestionnaires",
+}  # fmt: skip
+ROWS = {
+    "person": ("personne", "personnes"), "lot": ("lot", "lots"), "building": ("immeuble", "immeubles"),
+}  # fmt: skip
 OUTGOING = {"return": "Restitution", "disclose": "Communication", "transfer": "Transfert"}
 DUTIES = {"keep": "conserver", "disclose": "communiquer", "transfer": "transférer"}
 CONFLICTS = {
@@ -229,7 +235,7 @@ class _Page:
 
     def _others(self) -> list[Flowable]:
         """What binds others: restrictions, sub-processors, obligations of the law."""
-        rows = [["Restriction", f"{_tables(r['targets']) or 'toute l’agence'} : rien n'entre, rien ne sort"]
+        rows = [["Restriction", f"{_tables(r['targets'], r['scope']) or 'toute l’agence'} : rien n'entre, rien ne sort"]
                 for r in self.s["restrictions"]]  # fmt: skip
         said = {True: "autorisé", False: "refusé"}
         rows += [
@@ -284,15 +290,18 @@ _RULED = TableStyle([
 def _scope(i: Mapping[str, Any]) -> str:
     """What an instruction is about, in words."""
     said = [", ".join(SYSTEMS.get(s, s) for s in i.get("systems", ()))]
-    said.append(_tables(i.get("tables") or i.get("targets") or ()))
+    said.append(_tables(i.get("tables") or i.get("targets") or (), str(i.get("scope", ""))))
     said.append("".join(str(i.get(name) or "") for name in ("recipient", "name")))
     return " : ".join(filter(None, said)) or "toute l'agence"
 
 
-def _tables(names: Sequence[str]) -> str:
-    known = [TABLES.get(n, n) for n in names if not n.startswith("REF-")]
+def _tables(names: Sequence[str], scope: str = "") -> str:
+    """Words of the model in French; rows are counted, since the log names them by reference only."""
+    known = [TABLES.get(n) or QUALITIES.get(n) or n for n in names if not n.startswith("REF-")]
     keyed = sum(n.startswith("REF-") for n in names)
-    return ", ".join([*known, *([f"{keyed} désignés par référence"] if keyed else [])])
+    one, many = ROWS.get(scope, ("ligne", "lignes"))
+    counted = f"{keyed} {one if keyed == 1 else many}, par référence"
+    return ", ".join([*known, *([counted] if keyed else [])])
 
 
 def _counted(body: Mapping[str, Any]) -> str:
