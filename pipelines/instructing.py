@@ -1,8 +1,8 @@
 """What the agencies say: recording it, taking it back, and where each instruction stands."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Any
 
 from ledger import acts
@@ -78,18 +78,23 @@ class Desk:
         return Log.at(self.home, agency, self._keys)
 
     def instruct(
-        self, agencies: Sequence[AgencyCode], said: Draft | Paper, at: datetime, step: Callable[[str], None]
+        self,
+        agencies: Sequence[AgencyCode],
+        said: Draft | Paper,
+        at: datetime,
+        step: Callable[[str], None],
+        everyone: bool = False,
     ) -> list[tuple[str, str]]:
         """Record a file for these agencies; returns each with the id. Recording it again gives the same ids.
 
         Every agency is looked at before anything is written: one that refuses leaves all of them as they were.
         """
-        within_contracts(self.home, agencies, said)
+        theirs = within_contracts(self.home, agencies, said, everyone)
         for agency in agencies:
-            acts.prepare(self.log(agency).read(), self.foreseen(agency, said, at), at)
+            acts.prepare(self.log(agency).read(), self.foreseen(agency, theirs[agency], at), at)
         done = []
         for agency in agencies:
-            done.append((str(agency), self._recorded(agency, said, at)))
+            done.append((str(agency), self._recorded(agency, theirs[agency], at)))
             step(agency)
         return done
 
@@ -151,19 +156,36 @@ class Desk:
         return stated(log.read(), at)
 
 
-def within_contracts(home: Home, agencies: Sequence[AgencyCode], said: Draft | Paper) -> None:
-    """Raises Refused for an agency whose contract had not begun when the instruction wants to begin (R1)."""
+def within_contracts(
+    home: Home, agencies: Sequence[AgencyCode], said: Draft | Paper, everyone: bool = False
+) -> dict[AgencyCode, Draft | Paper]:
+    """The file for each agency. Raises Refused for one whose contract had not begun when the instruction wants to begin
+    (R1).
+
+    `everyone`: the file is given for all agencies at once, and counts for each from the first day of its contract on;
+    it is refused when that is later for every one of them.
+    """
     begins = said.valid_from if isinstance(said, Draft) else said.begins
-    if begins is None:
-        return
+    starts = {} if begins is None else {a: s for a, s in _starts(home, agencies).items() if begins < midnight(s)}
+    if starts and (not everyone or len(starts) == len(agencies)):
+        agency, start = next(iter(starts.items()))
+        raise Refused(
+            f"valid_from: the contract of {agency} begins later, on {start.isoformat()}",
+            "Let the instruction begin on that day or after it.",
+        )
+    return {a: _from(said, midnight(starts[a])) if a in starts else said for a in agencies}
+
+
+def _starts(home: Home, agencies: Sequence[AgencyCode]) -> dict[AgencyCode, date]:
     with House.open(home) as house:
-        for agency in agencies:
-            row = register.get(house.db, agency)
-            if row is not None and begins < midnight(row.contract.start):
-                raise Refused(
-                    f"valid_from: the contract of {agency} begins later, on {row.contract.start.isoformat()}",
-                    "Let the instruction begin on that day or after it.",
-                )
+        rows = {a: register.get(house.db, a) for a in agencies}
+    return {a: row.contract.start for a, row in rows.items() if row is not None}
+
+
+def _from(said: Draft | Paper, begins: datetime) -> Draft | Paper:
+    if isinstance(said, Draft):
+        return replace(said, valid_from=begins)
+    return replace(said, values={**said.values, "valid_from": begins})
 
 
 def stated(history: History, at: datetime) -> list[Stated]:

@@ -85,7 +85,7 @@ class Preview:
 
 def of_file(desk: Desk, agency: AgencyCode, said: Draft | Paper, at: datetime) -> Preview:
     """What recording a file at `at` would change. Raises what recording it would raise; writes nothing."""
-    within_contracts(desk.home, [agency], said)
+    said = within_contracts(desk.home, [agency], said)[agency]
     history = desk.log(agency).read()
     made = acts.prepare(history, desk.foreseen(agency, said, at), at)
     begins = getattr(made, "valid_from", at)

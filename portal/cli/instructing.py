@@ -53,7 +53,7 @@ def _record(setting: Setting, agency: list[str] | None, file: Path) -> int:
     codes = opening.chosen(setting.home, agency)
     desk = Desk(setting.home, setting.passphrase)
     with progress(setting, "", lambda: len(codes)) as step:
-        done = desk.instruct(codes, said, setting.at, step)
+        done = desk.instruct(codes, said, setting.at, step, everyone=agency is None)
     if setting.as_json:
         emit([{"agency": code, "instruction": made} for code, made in done])
         return 0
@@ -97,7 +97,7 @@ def _foresee(setting: Setting, agency: list[str] | None, file: Path | None, with
     """Tell what would change. Nothing is written."""
     from ledger.instruction_file import read
     from pipelines import opening, preview
-    from pipelines.instructing import Desk
+    from pipelines.instructing import Desk, within_contracts
 
     desk = Desk(setting.home, setting.passphrase)
     if withdraw is not None:
@@ -106,7 +106,9 @@ def _foresee(setting: Setting, agency: list[str] | None, file: Path | None, with
     else:
         assert file is not None
         said = read(file)
-        found = [preview.of_file(desk, c, said, setting.at) for c in opening.chosen(setting.home, agency)]
+        codes = opening.chosen(setting.home, agency)
+        theirs = within_contracts(setting.home, codes, said, everyone=agency is None)
+        found = [preview.of_file(desk, c, theirs[c], setting.at) for c in codes]
     if setting.as_json:
         emit([p.as_json() for p in found])
         return 0

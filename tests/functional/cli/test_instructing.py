@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.cli.conftest import INSTRUCTION, Desk
+from tests.functional.cli.conftest import INSTRUCTION, SAMPLES, Desk
 
 COMMON = 'reference = "AVENANT-3"\nchannel = "letter"\ngiven_by = "gerance"\n'
 
@@ -146,3 +146,30 @@ def test_what_contradicts_itself_is_told_when_it_is_recorded(desk: Desk) -> None
     said = desk("instruct", "--agency", "A0001", "--file", written(desk, "no", f'kind = "object"\n{engage}'))
     assert said.code == 0
     assert "authorised and objected to" in said.out
+
+
+def test_for_all_agencies_an_instruction_begins_with_each_contract_at_the_earliest(desk: Desk) -> None:
+    text = (SAMPLES / "agencies" / "AGENCES_20260105.csv").read_text()
+    rows = text.splitlines()
+    rows[2] = rows[2].replace("2023-07-20", "2025-06-01")
+    register = desk.root / "AGENCES_20260105.csv"
+    register.write_text("\n".join(rows) + "\n")
+    assert desk("init").code == 0
+    assert desk("agencies", "load", register, "--at", "2026-01-05").code == 0
+    given = ("instruct", "--file", desk.instruction(), "--at", "2026-01-05", "--json")
+    alone = desk(*given, "--agency", "A0002")
+    assert alone.code == 2
+    assert "begins later, on 2025-06-01" in alone.err
+    assert desk("instructions", "--agency", "A0002", "--json").json == []
+    first = desk(*given, "--all")
+    assert (first.code, len(first.json)) == (0, 3)
+    assert desk(*given, "--all").json == first.json
+    begins = {
+        a: desk("instructions", "--agency", a, "--json").json[0]["valid_from"] for a in ("A0001", "A0002", "A0003")
+    }
+    assert begins == {
+        "A0001": "2024-12-31T23:00:00Z", "A0002": "2025-05-31T22:00:00Z", "A0003": "2024-12-31T23:00:00Z",
+    }  # fmt: skip
+    early = desk.instruction(INSTRUCTION.replace("2025-01-01", "2020-01-01"))
+    refused = desk("instruct", "--all", "--file", early, "--at", "2026-01-05")
+    assert (refused.code, "begins later" in refused.err) == (2, True)
