@@ -147,9 +147,9 @@ def _nothing_left(swept: Swept) -> dg.AssetCheckResult:
 
 
 def _fail_if_any(context: dg.AssetExecutionContext, door: Sweeping, swept: Swept) -> None:
-    unfinished = sum(e.certificate is None for e in swept.erasures)
+    unfinished = sum(e.certificate is None for e in swept.erasures) + sum(o.problem is not None for o in swept.ordered)
     if unfinished:
-        told = f"{unfinished} of {len(swept.erasures)} erasures could not be finished"
+        told = f"{unfinished} of {len(swept.erasures) + len(swept.ordered)} erasures could not be finished"
         fail(context, door, told, {}, mendable=True)
 
 
