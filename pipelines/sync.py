@@ -137,15 +137,21 @@ def portal_deliveries(night: Night) -> list[Delivery]:
 def settle(night: Night, system: System, agencies: Sequence[AgencyCode], desk: Desk, run: str) -> list[Report]:
     """Every waiting delivery of these agencies for one system."""
     with House.open(night.home) as house:
+        room = _room(night, house, system, run, agencies)
         flows = {a: _flow(night, house, system, a) for a in agencies}
-        return _settle_flows(night, house, system, {a: f for a, f in flows.items() if f}, desk, run)
+        return _settle_flows(room, {a: f for a, f in flows.items() if f}, desk)
 
 
 def settle_portal(night: Night, desk: Desk, run: str) -> list[Report]:
     """The portal's own accounts: no agency, no instruction, no gate (portal.md)."""
     with House.open(night.home) as house:
         flow = portal_deliveries(night)
-        return _settle_flows(night, house, System.PORTAL, {None: flow} if flow else {}, desk, run)
+        return _settle_flows(_room(night, house, System.PORTAL, run, ()), {None: flow} if flow else {}, desk)
+
+
+def _room(night: Night, house: House, system: System, run: str, agencies: Sequence[AgencyCode]) -> "_Room":
+    root = open_root(night.home, night.passphrase)
+    return _Room(night, house, find(system), root, run, Warrants(night.home, root, night.at, run, agencies))
 
 
 def _flow(night: Night, house: House, system: System, agency: AgencyCode) -> list[Delivery]:
@@ -157,11 +163,7 @@ def _flow(night: Night, house: House, system: System, agency: AgencyCode) -> lis
     return [Delivery(agency, system, f"SPILASUITE_{agency}_{paris_day(night.at):%Y%m%d}", night.at)]
 
 
-def _settle_flows(
-    night: Night, house: House, system: System, flows: dict[AgencyCode | None, list[Delivery]], desk: Desk, run: str
-) -> list[Report]:
-    root = open_root(night.home, night.passphrase)
-    room = _Room(night, house, find(system), root, run, Warrants(night.home, root, night.at))
+def _settle_flows(room: "_Room", flows: dict[AgencyCode | None, list[Delivery]], desk: Desk) -> list[Report]:
     reports: list[Report] = []
     queues = {a: list(f) for a, f in flows.items()}
     while any(queues.values()):

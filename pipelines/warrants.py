@@ -1,13 +1,14 @@
 """Capabilities for one run, minted from the agencies' logs and confirmed before each write.
 
 A night is one instant, its `at`: a delivery is not refused because those before it took long. What a log is told after
-the run began, a withdrawal or a restriction, counts from the next batch on all the same: then the night's clock is
-looked at too.
+the run began, a withdrawal or a restriction, counts from the next batch on all the same: then what is allowed is asked
+as of the instant at which the log was told, whatever the clocks of two programmes say.
 """
 
-import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from pathlib import Path
 from typing import get_args
 
 from ledger.deeds import Deed
@@ -25,13 +26,32 @@ from store.keys import Root
 _SILENT = (Receipt, Window, *get_args(Deed))
 
 
-class Warrants:
-    """What one run may do, agency by agency."""
+# How far each agency's log reached when a run began, for the last few runs of this process.
+_BEGAN: dict[tuple[Path, str, datetime], dict[AgencyCode, int]] = {}
+_RUNS_KEPT = 4
 
-    def __init__(self, home: Home, root: Root, at: datetime) -> None:
+
+class Warrants:
+    """What one run may do, agency by agency.
+
+    `run` and `agencies`: a run that is settled system by system is one; what any log is told after its first system
+    began is new to all of them.
+    """
+
+    def __init__(
+        self, home: Home, root: Root, at: datetime, run: str | None = None, agencies: Iterable[AgencyCode] = ()
+    ) -> None:
         self._home, self._keys, self._at = home, LogKeys(home, root), at
-        self._began = time.monotonic()
-        self._first_seen: dict[AgencyCode, int] = {}
+        self._first_seen = self._since(run, agencies) if run is not None else {}
+
+    def _since(self, run: str, agencies: Iterable[AgencyCode]) -> dict[AgencyCode, int]:
+        began = _BEGAN.setdefault((self._home.root, run, self._at), {})
+        for agency in agencies:
+            if agency not in began:
+                began[agency] = self.log(agency).stated_size()
+        while len(_BEGAN) > _RUNS_KEPT:
+            del _BEGAN[next(iter(_BEGAN))]
+        return began
 
     def grant(self, agency: AgencyCode | None, act: Act, system: System | None = None) -> Warrant:
         """Raises Refused when nothing allows it now."""
@@ -48,8 +68,8 @@ class Warrants:
 
     def _moment(self, history: History) -> datetime:
         first = self._first_seen.setdefault(history.agency, history.head.size)
-        told = any(line.number > first and not isinstance(line.entry, _SILENT) for line in history.lines)
-        return self._at + timedelta(seconds=time.monotonic() - self._began) if told else self._at
+        told = (line.at for line in history.lines if line.number > first and not isinstance(line.entry, _SILENT))
+        return max((self._at, *told))
 
 
 @dataclass(slots=True)

@@ -152,12 +152,12 @@ def test_one_agencys_instruction_for_one_system_opens_that_alone(nights: Nights)
 class Withdrawing(Quiet):
     """Records a withdrawal as soon as a delivery of its agency is settled."""
 
-    def __init__(self, nights: Nights, given: Instruction) -> None:
-        self._nights, self._given = nights, given
+    def __init__(self, nights: Nights, given: Instruction, at: dt.datetime = NEXT) -> None:
+        self._nights, self._given, self._at = nights, given, at
 
     def settled(self, report: Report) -> None:
         if report.agency == self._given.agency:
-            self._nights.record(self._given.agency, Withdrawal(self._given.id, NEXT, NEXT), NEXT)
+            self._nights.record(self._given.agency, Withdrawal(self._given.id, self._at, self._at), self._at)
 
 
 def test_a_withdrawal_between_two_deliveries_of_a_night_stops_the_second(nights: Nights) -> None:
@@ -217,3 +217,14 @@ def test_only_the_agency_that_withdraws_is_stopped(nights: Nights) -> None:
     assert outcomes == {A: ("refused", "agency.no_instruction"), B: ("accepted", None)}
     assert nights.rows(A) == {}
     assert nights.rows(B)["person"] > 0
+
+
+def test_a_withdrawal_during_one_system_stops_the_systems_after_it_in_the_same_run(nights: Nights) -> None:
+    without_instruction.watch_inbox(nights.installation.inbox)
+    given = instruction(A, systems=(System.SDGI, System.GPI))
+    nights.record(A, given)
+    later = NEXT + dt.timedelta(minutes=5)  # the night is one instant, and its clock stands still
+    first = [r for r in nights.run(NEXT, SDGI, Withdrawing(nights, given, later)) if r.agency == A]
+    assert [r.outcome for r in first] == ["accepted"]
+    second = [r for r in nights.run(NEXT, [System.GPI]) if r.agency == A]
+    assert {(r.outcome, r.reason) for r in second} == {("refused", "agency.no_instruction")}

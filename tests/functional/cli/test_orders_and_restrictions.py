@@ -225,3 +225,23 @@ def test_keys_that_are_not_held_are_told_before_and_after_recording(after_night:
     assert "1 of the keys named are not held" in said.out
     assert "C:NOBODY" not in said.out + said.err
     assert "person (1)" in after_night("instructions", "--agency", CODE, "--at", "2026-01-05T12:00").out
+
+
+def test_persons_erased_as_a_table_take_what_cannot_stand_without_them(after_night: Desk) -> None:
+    before = exported(after_night, "before")
+    instruct(after_night, "erase", 'tables = ["person"]')
+    (done,) = after_night("retention", "run", "--at", "2026-01-05T20:00:00+01:00", "--json").json["ordered"]
+    assert done["problem"] is None
+    after = exported(after_night, "after")
+    for name in ("person", "contact", "co_ownership", "lease_party", "bank_detail", "council_membership"):
+        assert before[name], name
+        assert after[name] == [], name
+    assert after["building"] == before["building"]
+    assert after["lot"] == before["lot"]
+    assert before["mandate"]
+    assert len(after["mandate"]) == len(before["mandate"])
+    assert {r["landlord_key"] for r in after["mandate"]} == {None}
+    assert all(r["person_key"] is None for r in after["document"])
+    *_, report = sync(after_night, "2026-01-06", "sdgi")
+    assert report["outcome"] == "accepted"
+    assert exported(after_night, "later")["person"] == []
