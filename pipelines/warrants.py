@@ -85,10 +85,15 @@ class _Logged:
     def confirm(self) -> Capability:
         head = self.warrants.log(self.agency).head()
         if (head.size, head.root.hex()) != (self.capability.size, self.capability.root):
-            fresh = self.warrants.minted(self.agency, self.act, self.system)
-            if fresh.authority != self.capability.authority:
-                raise Refused(
-                    "what was allowed has changed since it was looked up", "Nothing was written: begin again."
-                )
-            self.capability = fresh
+            self.capability = self._anew()
         return self.capability
+
+    def _anew(self) -> Capability:
+        """Raises Refused when it would no longer allow the same."""
+        try:
+            fresh = self.warrants.minted(self.agency, self.act, self.system)
+        except Refused:
+            fresh = None
+        if fresh is None or fresh.authority != self.capability.authority:
+            raise Refused("what was allowed has changed since it was looked up", "Nothing was written: begin again.")
+        return fresh

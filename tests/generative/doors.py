@@ -425,7 +425,7 @@ def withdrawn_meanwhile(w: World) -> list[Attempt]:
     withdrawing.join()
 
     def confirming(_: World) -> None:
-        with refused("no instruction in force"):
+        with refused("has changed"):
             w.rng.choice([first, reader, *others]).confirm()
 
     def granting(_: World) -> None:
@@ -433,7 +433,7 @@ def withdrawn_meanwhile(w: World) -> list[Attempt]:
             w.warrants(NIGHT).grant(agency, Act.SYNCHRONISE)
 
     def writing(_: World) -> None:
-        with refused("no instruction in force"), shelf.writing():
+        with refused("has changed"), shelf.writing():
             raise AssertionError("it was written")
 
     def keeping(_: World) -> None:
@@ -441,7 +441,7 @@ def withdrawn_meanwhile(w: World) -> list[Attempt]:
         assert sum(shelf.counts().values()) == 0
 
     def opening(_: World) -> None:
-        with refused("no instruction in force"):
+        with refused("has changed"):
             OpenShelf.open(w.home, keyring, w.rng.choice([first, reader, *others]))
 
     return [confirming, granting, writing, keeping, opening] * 8
