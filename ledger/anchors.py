@@ -24,7 +24,7 @@ from cryptography.x509 import Certificate
 from ledger.canonical import instant
 from ledger.deeds import Anchored
 from ledger.entry import Entry, History
-from ledger.lines import lock, sync_folder, write_all
+from ledger.lines import lock, sync_folder, write_whole
 from ledger.log import Log
 from ledger.timestamp import Question, Stamp, ask, verify
 from ledger.witness import verify_since
@@ -101,8 +101,8 @@ class Anchors:
     def record(self, asked: Asked, response: bytes, authority: Authority, at: datetime) -> Anchored:
         """Verify an answer, keep it, and name it in the log. Nothing is written when it is not verified."""
         stamp = verify(response, asked.checkpoint, authority.trust, asked.question.nonce, authority.policy)
-        self._keep(f"{asked.size}.checkpoint", asked.checkpoint)
-        self._keep(f"{asked.size}.tsr", response)
+        write_whole(self.folder / f"{asked.size}.checkpoint", asked.checkpoint)
+        write_whole(self.folder / f"{asked.size}.tsr", response)
         return self._name(asked.size, asked.checkpoint, stamp, authority, at)
 
     def mend(self, authority: Authority, at: datetime) -> list[Anchored]:
@@ -141,8 +141,8 @@ class Anchors:
 
     def await_answer(self, asked: Asked) -> None:
         """Keep what the answer to a question will be held to. A later question about the same head takes its place."""
-        self._keep(f"{asked.size}.checkpoint", asked.checkpoint)
-        self._keep(f"{asked.size}.nonce", f"{asked.question.nonce}\n".encode())
+        write_whole(self.folder / f"{asked.size}.checkpoint", asked.checkpoint)
+        write_whole(self.folder / f"{asked.size}.nonce", f"{asked.question.nonce}\n".encode())
 
     def take(self, size: int, response: bytes, authority: Authority, at: datetime) -> Anchored:
         """Record the answer to a question that waits. An answer that the log names already is named once."""
@@ -177,18 +177,6 @@ class Anchors:
             return (self.folder / name).read_bytes()
         except FileNotFoundError:
             raise NotVerified(f"anchors/{name} is missing", _RESTORE) from None
-
-    def _keep(self, name: str, raw: bytes) -> None:
-        """Whole and on disk, or not at all."""
-        half = self.folder / f".{name}.half"
-        handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            write_all(handle, raw)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        half.replace(self.folder / name)
-        sync_folder(self.folder)
 
 
 def verify_anchored(history: History, size: int, checkpoint: bytes, response: bytes) -> Anchored:

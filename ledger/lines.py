@@ -76,6 +76,26 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def write_whole(path: Path, raw: bytes) -> None:
+    """The file has these bytes, whole and on disk when this returns; or, whatever happens, what it had before.
+
+    Readable by its owner alone. What a crash leaves beside it (`.<name>.half`) is written over by the next attempt.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    half = path.with_name(f".{path.name}.half")
+    handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(handle, raw)
+        os.fsync(handle)
+        half.replace(path)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+    sync_folder(path.parent)
+
+
 def write_all(handle: int, raw: bytes) -> None:
     view = memoryview(raw)
     while view:

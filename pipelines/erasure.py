@@ -5,7 +5,6 @@ searched with one walk. What could not be finished stays begun in its diary, get
 the next run. Sources: R22, R55, GDPR 28(3)(g); the order of work is in docs/specs/window.md.
 """
 
-import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -21,6 +20,7 @@ from ledger.canonical import sha256
 from ledger.certificate import Certificate, CertifiedStep, Searched
 from ledger.entry import Erased, Window
 from ledger.keys import LogKeys
+from ledger.lines import write_whole
 from ledger.log import Log
 from ledger.minting import mint_end, mint_own
 from pipelines import orders
@@ -217,7 +217,7 @@ def _portal_looked_through(broom: Broom, house: House) -> None:
     newest = _portal_newest(house)
     if newest is not None and newest != _looked_through(broom):
         broom.diaries.mkdir(parents=True, exist_ok=True)
-        _write(broom.diaries / "portal-looked-through", newest.isoformat().encode())
+        write_whole(broom.diaries / "portal-looked-through", newest.isoformat().encode())
 
 
 # -- acting ------------------------------------------------------------------------------------------------------------
@@ -328,7 +328,7 @@ def _certify(
         raw = certificate.write(made, signer(broom.home, broom.root))
         path = _free_name(broom.home.certificates, p.agency, paris_day(at))
         diary.certified(path.name, sha256(raw), at)
-        _write(path, raw)
+        write_whole(path, raw)
     stated = certificate.parse(raw)
     entry = Erased(p.end, stated.carried_out_at, sha256(raw), p.kind is Kind.LATE_FILES)
     log.append(entry, at, key=f"erased:{sha256(raw)}")
@@ -364,23 +364,6 @@ def _free_name(folder: Path, agency: AgencyCode, day: date) -> Path:
     """`<CODE>-<AAAAMMJJ>.json`, with a number when that day has one already."""
     names = [f"{agency}-{day:%Y%m%d}.json", *(f"{agency}-{day:%Y%m%d}-{n}.json" for n in range(2, 1000))]
     return next(folder / name for name in names if not (folder / name).exists())
-
-
-def _write(path: Path, raw: bytes) -> None:
-    """Whole or not at all, and on disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.tmp")
-    handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as f:
-        f.write(raw)
-        f.flush()
-        os.fsync(f.fileno())
-    half.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 class _HouseHands:

@@ -1,8 +1,6 @@
 """Making an agency's evidence pack from what a home holds, and checking one (GDPR 28(3)(h))."""
 
 import json
-import os
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +15,7 @@ from ledger.canonical import read_instant
 from ledger.evidence import Anchor, Opened, Papers
 from ledger.examine import Examined, examine
 from ledger.keys import LogKeys
+from ledger.lines import write_whole
 from ledger.log import Log
 from ledger.stored import Keys
 from ledger.witness import verify_extends
@@ -88,7 +87,7 @@ def write(
     )
     raw = evidence.pack(opened, hidden, papers, at, keys.signer)
     made = examine(raw, verifier)  # what its reader would refuse is not given out
-    _written(out, raw)
+    write_whole(out, raw)
     return Packed(agency, out, len(made.files), opened.history.head.size, len(hidden), verifier)
 
 
@@ -186,15 +185,3 @@ def _lineage(named: frozenset[str]) -> dict[str, Any]:
 def _readme(agency: AgencyCode, at: datetime) -> bytes:
     text = (files("ledger.standalone") / "README.txt").read_text(encoding="utf-8")
     return text.replace("{agency}", agency).replace("{day}", f"{at.astimezone(PARIS):%Y-%m-%d}").encode()
-
-
-def _written(out: Path, raw: bytes) -> None:
-    """Whole, or not at all. What stood there is replaced."""
-    half = out.with_name(f".{out.name}.{secrets.token_hex(8)}")
-    try:
-        with half.open("xb") as f:
-            f.write(raw)
-            os.fsync(f.fileno())
-        half.replace(out)
-    finally:
-        half.unlink(missing_ok=True)

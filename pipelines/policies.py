@@ -5,13 +5,13 @@ A version is kept whole as `HOME/policies/<instant>-<sha256><suffix>`; what was 
 names.
 """
 
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
+from ledger.lines import write_whole
 from schemas.errors import Malformed, Refused
 from schemas.home import Home
 
@@ -46,7 +46,7 @@ def adopt(home: Home, file: Path, at: datetime) -> Policy:
     made = Policy(since, digest, _PLACEHOLDER.encode() in raw)
     if known and known[-1].sha256 == digest:
         return Policy(known[-1].since, digest, made.open_place)
-    _write(home.policies / f"{since.strftime(_STAMP)}-{digest}{_suffix(file)}", raw)
+    write_whole(home.policies / f"{since.strftime(_STAMP)}-{digest}{_suffix(file)}", raw)
     return made
 
 
@@ -66,14 +66,3 @@ def in_force(home: Home, at: datetime) -> str | None:
 
 def _suffix(file: Path) -> str:
     return file.suffix.lower() if re.fullmatch(r"\.[a-z0-9]{1,8}", file.suffix.lower()) else ""
-
-
-def _write(path: Path, raw: bytes) -> None:
-    """Whole and on disk, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    half = path.with_name(f".{path.name}.half")
-    with half.open("wb") as f:
-        f.write(raw)
-        f.flush()
-        os.fsync(f.fileno())
-    half.replace(path)

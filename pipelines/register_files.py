@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ledger.canonical import read_instant
+from ledger.lines import write_whole
 from pipelines.processing_register import words
 from schemas.errors import Malformed, Refused
 
@@ -50,9 +51,7 @@ def write(register: Entry, to: Path, formats: Collection[str], language: Languag
     except FileExistsError:
         raise Malformed("--to is not a folder", "Give the folder to write to.") from None
     for name, raw in made.items():
-        beside = to / f".{name}.tmp"
-        beside.write_bytes(raw)
-        beside.replace(to / name)
+        write_whole(to / name, raw)
     return [to / name for name in made]
 
 
