@@ -131,8 +131,8 @@ class Restrict(Given):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rectify(Given):
-    """Correct at the source (R23): what is wrong is in the agency's document, of which the log has the digest."""
+class OnRows(Given):
+    """About these tables; `subjects`: only the rows of these."""
 
     tables: tuple[str, ...]
     subjects: tuple[str, ...] = ()
@@ -143,15 +143,13 @@ class Rectify(Given):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Erase(Given):
-    """Erase these tables; they do not come in again while this stands. `subjects`: only the rows of these."""
+class Rectify(OnRows):
+    """Correct at the source (R23): what is wrong is in the agency's document, of which the log has the digest."""
 
-    tables: tuple[str, ...]
-    subjects: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        Given.__post_init__(self)
-        _referenced(self.subjects)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erase(OnRows):
+    """Erase what is named; it does not come in again while this stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

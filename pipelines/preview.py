@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import compress
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -104,13 +105,11 @@ def _rows_hidden(desk: Desk, agency: AgencyCode, after: Mandate, at: datetime) -
         return ()
     with desk.keyring(agency, at) as keyring, Shelf.known(desk.home, agency) as shelf:
         veil = Veil(shelf.db, after, keyring.reference)
-        counted: dict[tuple[System, str], list[Any]] = defaultdict(list)
+        counted: dict[tuple[System, str], list[str | None]] = defaultdict(list)
         for table in PROCESSOR_TABLES:
             found = shelf.db.execute(select(ROWS[table])).all()
-            shown = {(r.system, r.source_key) for r in veil.shown(table, found)}
-            for r in found:
-                if (r.system, r.source_key) not in shown:
-                    counted[System(r.system), table].append(getattr(r, BOUND_TO.get(table, ""), None))
+            for r in compress(found, veil.hidden(table, found)):
+                counted[System(r.system), table].append(getattr(r, BOUND_TO.get(table, ""), None))
     return tuple(
         Change(s, t, _telling(t, _all_of(t)), len({p for p in persons if p}), len(persons))
         for (s, t), persons in sorted(counted.items())

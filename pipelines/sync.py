@@ -6,7 +6,7 @@ memory grows neither with the number of agencies nor with the size of the night.
 """
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -286,21 +286,10 @@ def _closed(reading: Reading, ready: list[_Ready]) -> np.ndarray:
             continue
         mine = {n: t.filter(pa.array(line_d[t["line"].to_numpy()] == d)) for n, t in reading.rows.items()}
         refer = partial(each.shelf.keyring.reference, reading.system)
-        closed = closed_keys(mine, targets, refer, _OnShelf(each.shelf, reading.system))
+        closed = closed_keys(mine, targets, refer, each.shelf.standing(reading.system))
         for name, table in mine.items():
             frozen[table["line"].to_numpy()[is_closed(name, table, closed)]] = True
     return frozen
-
-
-@dataclass(frozen=True, slots=True)
-class _OnShelf:
-    """What stands on a building or a lot, as far as the shelf knows."""
-
-    shelf: OpenShelf
-    system: System
-
-    def standing_on(self, table: str, column: str, keys: Iterable[str]) -> set[str]:
-        return self.shelf.standing_on(self.system, table, column, keys)
 
 
 def _recall(room: _Room, ready: list[_Ready]) -> Recalled:
@@ -364,8 +353,11 @@ def _before_opening(
     """The gate of the contracts, in its order; then the instruction; only then is a byte of the delivery trusted."""
     day: date | None = None
     try:
-        day = _gate(room, delivery, contracts)
-        warrant = _warrant(room, delivery)
+        contract = _contract(delivery, contracts)
+        # GPI's day lies inside the file: not even that is read without an instruction.
+        early = _warrant(room, delivery) if delivery.system is System.GPI else None
+        day = _in_window(room, delivery, contract)
+        warrant = early or _warrant(room, delivery)
         if not room.connector.named(delivery):
             raise DeliveryRefused("delivery.name")
         home = room.night.home
@@ -404,20 +396,25 @@ def _conflict(delivery: Delivery, day: date | None) -> Report:
     return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "delivery.conflict")
 
 
-def _gate(room: _Room, delivery: Delivery, contracts: Mapping[AgencyCode, Contract]) -> date | None:
+def _contract(delivery: Delivery, contracts: Mapping[AgencyCode, Contract]) -> Contract | None:
+    """None for the portal's own accounts."""
     if delivery.agency is None:
-        return room.connector.day_of(delivery)
+        return None
     contract = contracts.get(delivery.agency)
     if contract is None:
         raise DeliveryRefused("agency.unknown")
     if delivery.system not in contract.systems and not contract.erased:
         raise DeliveryRefused("agency.system_disabled")
-    if delivery.system is System.GPI:
-        _warrant(room, delivery)  # its day lies inside the file: not even that is read without an instruction
+    return contract
+
+
+def _in_window(room: _Room, delivery: Delivery, contract: Contract | None) -> date | None:
+    """The day of the delivery, if its contract lets one of that day in."""
     day = room.connector.day_of(delivery)
-    reason = gate(contract, delivery.system, day or paris_day(room.night.at), room.night.at)
-    if reason is not None:
-        raise DeliveryRefused(reason)
+    if contract is not None:
+        reason = gate(contract, delivery.system, day or paris_day(room.night.at), room.night.at)
+        if reason is not None:
+            raise DeliveryRefused(reason)
     return day
 
 

@@ -9,6 +9,7 @@ read by column; what is written is written by `store.writing` inside one transac
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import compress
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,7 +31,7 @@ from store.encode import split
 from store.keys import Keyring
 from store.sealing import framed, row_aad, unseal
 from store.tables import DELIVERY, ERASED_KEY, FLOW, LINE, QUARANTINE, ROWS
-from store.veil import Veil
+from store.veil import Standing, Veil
 
 # Acts that open rows, and those that write.
 READERS = frozenset({Act.SYNCHRONISE, Act.RETURN, Act.LOOK, Act.ERASE})
@@ -224,10 +225,9 @@ class OpenShelf(Shelf):
             self._veil = Veil(self.db, capability.mandate, self.keyring.reference)
         return self._veil
 
-    def standing_on(self, system: System, table: str, column: str, keys: Iterable[str]) -> set[str]:
-        """Keys of the rows of a table whose reference names one of these keys."""
-        t = ROWS[table]
-        return set(self.db.scalars(select(t.c.source_key).where(t.c.system == system, among(t.c[column], keys))))
+    def standing(self, system: System) -> Standing:
+        """What stands on a building or a lot, as far as the shelf knows."""
+        return Standing(self.db, system)
 
     # -- rows, opened --------------------------------------------------------------------------------------------------
 
@@ -261,13 +261,13 @@ class OpenShelf(Shelf):
         """A whole table, opened, some rows at a time: every column of the return pack, sorted by system and key."""
         t = ROWS[table]
         record = RECORDS[table]
+        if self.veil is not None and self.veil.columns(table) is None:
+            return
         found = self.db.execute(
             select(t).order_by(t.c.system, t.c.source_key), execution_options={"stream_results": True}
         )
-        if self.veil is not None and self.veil.columns(table) is None:
-            return
         for whole in found.partitions(batch):
-            part = whole if self.veil is None else self.veil.shown(table, whole)
+            part = whole if self.veil is None else list(compress(whole, ~self.veil.hidden(table, whole)))
             columns = {"source_system": pa.array([r.system for r in part], pa.string())} | self.opened(record, part)
             columns["ended_reason"] = pa.array([r.ended_reason for r in part], pa.string())
             columns["ended_on"] = pa.array([r.ended_on for r in part], pa.string()).cast(pa.date32())
@@ -276,7 +276,7 @@ class OpenShelf(Shelf):
     def opened(self, record: Record, found: Sequence[Row[Any]]) -> dict[str, pa.Array]:
         """source_key and the record's fields of some rows of its table, unsealed."""
         hidden = self.veil.columns(record.name) if self.veil is not None else frozenset()
-        if hidden is None or (self.veil is not None and len(self.veil.shown(record.name, found)) < len(found)):
+        if hidden is None or (self.veil is not None and self.veil.hidden(record.name, found).any()):
             raise Refused("a restriction of the agency hides this row", "It shows again when the restriction ends.")
         texts = [self.open_row(record.name, r.system, r.source_key, r.kid, r.sealed) for r in found]
         columns: dict[str, pa.Array] = {"source_key": pa.array([r.source_key for r in found], pa.string())}
@@ -301,7 +301,12 @@ _DIALECTS: dict[str, Dialect] = {}
 
 
 def connect(path: Path) -> Connection:
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": 60})
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=NullPool,
+        connect_args={"timeout": 60},
+        hide_parameters=True,  # an error of the database names the statement, never what was bound to it
+    )
 
     @event.listens_for(engine, "connect")
     def _settle(raw: Any, _: Any) -> None:

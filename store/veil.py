@@ -5,17 +5,32 @@ What the agency ordered to be given back to itself is not hidden from it (28(3)(
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, Row, select
 
 from schemas.ids import AGENCY_SYSTEMS, System
 from schemas.mandate import Mandate
 from schemas.records import RECORDS
-from schemas.restriction import closed_keys
+from schemas.restriction import closed_keys, is_closed
 from store.among import among
 from store.tables import ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands on a building or a lot of one system, as far as a shelf knows."""
+
+    db: Connection
+    system: System
+
+    def standing_on(self, table: str, column: str, keys: Iterable[str]) -> set[str]:
+        """Keys of the rows of a table whose reference names one of these keys."""
+        t = ROWS[table]
+        return set(self.db.scalars(select(t.c.source_key).where(t.c.system == self.system, among(t.c[column], keys))))
 
 
 class Veil:
@@ -30,34 +45,28 @@ class Veil:
         """Columns that show nothing; None when no row of the table shows."""
         return frozenset() if self._given_back(table) else self._mandate.veiled(table)
 
-    def shown(self, table: str, found: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
-        """The rows that are not hidden, in their order."""
+    def hidden(self, table: str, found: Sequence[Row[Any]]) -> np.ndarray:
+        """Per row of the table: whether a building, a lot or a person hides it."""
+        mask = np.zeros(len(found), np.bool_)
         if not self._closed or self._given_back(table):
-            return found
-        columns = [(f.name, f.target) for f in RECORDS[table].refs if f.target]
-        return [r for r in found if not self._hides(table, r, columns)]
-
-    def standing_on(self, table: str, column: str, keys: Iterable[str]) -> set[str]:
-        t = ROWS[table]
-        return set(self._db.scalars(select(t.c.source_key).where(t.c.system == self._system, among(t.c[column], keys))))
-
-    def _hides(self, table: str, row: Row[Any], columns: Sequence[tuple[str, str]]) -> bool:
-        closed = self._closed[System(row.system)]
-        if row.source_key in closed.get(table, ()):
-            return True
-        return any(getattr(row, name) in closed.get(target, ()) for name, target in columns)
+            return mask
+        systems = np.array([r.system for r in found])
+        keys = [f.name for f in RECORDS[table].refs if f.target]
+        rows = pa.table({c: pa.array([getattr(r, c) for r in found], pa.string()) for c in ("source_key", *keys)})
+        for system, closed in self._closed.items():
+            mask |= (systems == system) & is_closed(table, rows, closed)
+        return mask
 
     def _given_back(self, table: str) -> bool:
         return "*" in self._ordered or table in self._ordered
 
     def _keys(self, system: System, refer: Callable[[System, str, str], str]) -> dict[str, set[str]]:
-        self._system = system
         targets = self._mandate.rows_closed
         held = {
             name: pa.table({"source_key": pa.array(self._db.scalars(self._all(name, system)).all(), pa.string())})
             for name in targets
         }
-        return closed_keys(held, targets, lambda table, key: refer(system, table, key), self)
+        return closed_keys(held, targets, lambda table, key: refer(system, table, key), Standing(self._db, system))
 
     def _all(self, name: str, system: System) -> Any:
         t = ROWS[name]

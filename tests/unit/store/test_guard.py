@@ -184,3 +184,11 @@ def test_a_capability_is_of_its_time() -> None:
         one.demand_at(one.minted_at - dt.timedelta(seconds=1))
     with pytest.raises(Refused, match="is over"):
         one.demand_at(dt.datetime(2026, 2, 1, tzinfo=dt.UTC))
+
+
+def test_an_error_of_the_database_does_not_say_what_was_written(shelf: OpenShelf) -> None:
+    row = {"system": "sdgi", "source": "LOCATAIRE", "key": "Dupont-Témoin", "signature": b"Dupont-Temoin", "live": 1}
+    with pytest.raises(IntegrityError) as told, shelf.noting() as db:
+        db.execute(insert(LINE).values(row))
+    assert "moin" not in str(told.value)
+    assert "no capability" in str(told.value)
