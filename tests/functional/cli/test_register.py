@@ -1,100 +1,37 @@
 """register: what really ran is in it, nothing of another agency, nothing that the law seals, and no formula."""
 
-import csv
 import datetime as dt
-import io
 import json
-import re
-import shutil
 import stat
-import zipfile
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import example, given, strategies as st
-from lxml import etree
-from odfdo import Document
 
 from ledger.canonical import sha256
 from ledger.deeds import Handed, Handing
-from ledger.entry import Entry, Receipt
-from ledger.keys import LogKeys
-from ledger.log import Log
-from pipelines import processing_register, register_files
+from ledger.entry import Receipt
+from pipelines import processing_register
 from schemas.errors import Malformed
 from schemas.home import Home
-from schemas.ids import AgencyCode
-from store.keys import open_root
 from tests.functional.cli.conftest import SAMPLES, Desk, Said
-
-AT = ("--at", "2026-01-08")
-COMMON = 'reference = "AVENANT-7"\nchannel = "letter"\ngiven_by = "gerance"\n'
-IDENTITY = """\
-name = "Exemple Logiciels"
-address = "1 rue de l'Exemple, 75000 Paris"
-contact = "contact@exemple.example"
-dpo = "dpo@exemple.example"
-"""
-# Of each agency of the samples: what must never stand in the register of another one.
-NAMES = {
-    "A0001": ("A0001", "AGENCE L'OREE DU PARC 1", "90403487300011"),
-    "A0002": ("A0002", "AGENCE L'OREE DU PARC 2", "94457746900017"),
-    "A0003": ("A0003", "AGENCE VILLA HELENE 3", "97304523000016"),
-}
-
-
-def log(desk: Desk, agency: str) -> Log:
-    home = Home.at(desk.home)
-    return Log.at(home, AgencyCode(agency), LogKeys(home, open_root(home)))
-
-
-def append(desk: Desk, agency: str, entry: Entry, at: str) -> None:
-    log(desk, agency).append(entry, dt.datetime.fromisoformat(at))
-
-
-def order(desk: Desk, agency: str, text: str, at: str = "2026-01-06") -> str:
-    path = desk.root / "order.toml"
-    path.write_text(text)
-    said = desk("instruct", "--agency", agency, "--file", path, "--at", at, "--json")
-    assert said.code == 0, said.err
-    return str(said.json[0]["instruction"])
-
-
-def written(desk: Desk, to: Path, *options: str) -> dict[str, Any]:
-    """The register as JSON."""
-    said = desk("register", "--to", to, *options, *(() if "--at" in options else AT))
-    assert said.code == 0, said.err
-    register: dict[str, Any] = json.loads((to / "register.json").read_text())
-    return register
-
-
-def records(register: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    parts = [register["article_30_2"], register["article_30_1"] or {"records": []}]
-    return {r["id"]: r for part in parts for r in part["records"]}
-
-
-def controller(register: dict[str, Any], agency: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(c for c in register["article_30_2"]["controllers"] if c["code"] == agency)
-    return found
-
-
-def everything(folder: Path) -> str:
-    """All text of all files of a register, that inside the ODS too."""
-    texts = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix == ".ods":
-            with zipfile.ZipFile(path) as archive:
-                texts += [archive.read(n).decode(errors="replace") for n in archive.namelist()]
-        else:
-            texts.append(path.read_text("utf-8-sig"))
-    return "\n".join(texts)
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline=""), delimiter=";"))
-
+from tests.functional.cli.registering import (
+    AT,
+    COMMON,
+    IDENTITY,
+    NAMES,
+    TRANSFER,
+    append,
+    controller,
+    everything,
+    log,
+    order,
+    records,
+    rows_of,
+    sheets,
+    with_orders,
+    written,
+)
 
 # -- what really ran ---------------------------------------------------------------------------------------------------
 
@@ -173,9 +110,6 @@ def test_the_register_of_an_earlier_instant_knows_nothing_later(after_night: Des
     assert records(earlier)["_portal/portal_accounts"]["deliveries"]["accepted"] == 0
 
 
-TRANSFER = f'kind = "transfer"\n{COMMON}tables = ["document"]\ncountry = "CH"\nrecipient = "Imprimerie Exemple"\n'
-
-
 def test_a_transfer_appears_with_its_basis_and_whether_it_was_carried_out(after_night: Desk, tmp_path: Path) -> None:
     done = order(after_night, "A0001", f'{TRANSFER}basis = "46(2)(c)"\nsafeguards = "CCT-2026-4"\n')
     waiting = order(after_night, "A0002", f'{TRANSFER}basis = "45"\n')
@@ -234,14 +168,8 @@ def digest_of(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def busy(_first_night: tuple[Path, Said], tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """A home in which every agency has an order with a reference of its own. Only for looking."""
-    root = tmp_path_factory.mktemp("busy") / "copy"
-    shutil.copytree(_first_night[0], root)
-    desk = Desk(root)
-    for agency in NAMES:
-        own = COMMON.replace("AVENANT-7", f"AVENANT DE {agency[::-1]}")
-        order(desk, agency, f'kind = "return"\n{own}tables = ["*"]\n')
-    return desk
+    """Only for looking."""
+    return with_orders(_first_night[0], tmp_path_factory.mktemp("busy") / "copy")
 
 
 @pytest.mark.parametrize("chosen", [some for n in (1, 2) for some in combinations(sorted(NAMES), n)], ids="+".join)
@@ -347,122 +275,6 @@ def test_an_obligation_whose_notice_is_not_recorded_yet_does_not_go_to_the_agenc
     assert told["notices"][0]["channel"] == "email"
 
 
-# -- the three formats -------------------------------------------------------------------------------------------------
-
-
-def sheets(path: Path) -> dict[str, list[list[str]]]:
-    """The workbook read by a plain parser of XML, without the library that wrote it."""
-    with zipfile.ZipFile(path) as archive:
-        assert archive.read("mimetype") == b"application/vnd.oasis.opendocument.spreadsheet"
-        assert archive.testzip() is None
-        content = etree.fromstring(archive.read("content.xml"))
-    ns = {"t": "urn:oasis:names:tc:opendocument:xmlns:table:1.0", "p": "urn:oasis:names:tc:opendocument:xmlns:text:1.0"}
-    found = {}
-    for table in content.iterfind(".//t:table", ns):
-        rows = [
-            [
-                "\n".join("".join(map(str, p.itertext())) for p in cell.iterfind("p:p", ns))
-                for cell in row.iterfind("t:table-cell", ns)
-            ]
-            for row in table.iterfind("t:table-row", ns)
-        ]
-        found[str(table.get(f"{{{ns['t']}}}name"))] = rows
-    return found
-
-
-def test_all_three_formats_agree(busy: Desk, tmp_path: Path) -> None:
-    register = written(busy, tmp_path)
-    found = records(register)
-    lines = {r["Reference"]: r for part in ("2", "1") for r in rows_of(tmp_path / f"register-30-{part}.csv")}
-    workbook = sheets(tmp_path / "register.ods")
-    front = workbook.pop("Register")
-    heads = front[next(n for n, row in enumerate(front) if row[0] == "Reference")]
-    listed = {row[0]: dict(zip(heads, row, strict=False)) for row in front if "/" in row[0]}
-    assert found.keys() == lines.keys() == listed.keys()
-    assert {i.replace("/", " ") for i in found} == workbook.keys()
-    assert len(found) == 12
-    for name, record in found.items():
-        stored = str(record["lines"].get("stored", ""))
-        accepted = str(record["deliveries"].get("accepted", ""))
-        assert (lines[name]["Rows stored"], lines[name]["Deliveries accepted"]) == (stored, accepted)
-        assert (listed[name].get("Rows stored", ""), listed[name].get("Deliveries accepted", "")) == (stored, accepted)
-        card: dict[str, list[str]] = {}
-        last = ""
-        for row in workbook[name.replace("/", " ")]:
-            if len(row) == 2:
-                last = row[0] or last
-                card.setdefault(last, []).append(row[1])
-        assert {head: " | ".join(texts) for head, texts in card.items()} == lines[name]
-        assert lines[name]["Tables"].split(" | ") == record["tables"]
-
-
-def test_the_workbook_opens_and_holds_no_formula(busy: Desk, tmp_path: Path) -> None:
-    written(busy, tmp_path)
-    document = Document(tmp_path / "register.ods")
-    assert document.body.tables[0].name == "Register"
-    content = zipfile.ZipFile(tmp_path / "register.ods").read("content.xml").decode()
-    assert "table:formula" not in content
-    assert set(re.findall(r'office:value-type="(\w+)"', content)) == {"string"}
-
-
-def test_a_workbook_keeps_what_looks_like_a_formula_or_like_xml_as_text(night: Desk, tmp_path: Path) -> None:
-    register = processing_register.collect(Home.at(night.home), dt.datetime(2026, 1, 8, tzinfo=dt.UTC))
-    register["processor"]["name"] = "=1+1 <b> & co\x01"
-    raw = register_files.as_ods(register, "fr")
-    (tmp_path / "register.ods").write_bytes(raw)
-    assert ["Nom", "=1+1 <b> & co\ufffd"] in sheets(tmp_path / "register.ods")["Registre"]
-    content = zipfile.ZipFile(io.BytesIO(raw)).read("content.xml").decode()
-    assert "table:formula" not in content
-
-
-def test_only_what_was_asked_for_is_written(night: Desk, tmp_path: Path) -> None:
-    assert night("register", "--to", tmp_path, "--format", "csv", *AT).code == 0
-    assert {p.name for p in tmp_path.iterdir()} == {"register-30-1.csv", "register-30-2.csv"}
-    assert night("register", "--to", tmp_path, "--format", "xls", *AT).code == 2
-
-
-def test_the_same_instant_gives_the_same_bytes(night: Desk, tmp_path: Path) -> None:
-    for folder in ("one", "two"):
-        written(night, tmp_path / folder)
-    for name in ("register.json", "register-30-1.csv", "register-30-2.csv"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-
-
-@given(st.text(alphabet=st.sampled_from("=+-@\t\r '\"a1;"), max_size=6))
-@example("=HYPERLINK(1)")
-@example("  =1+1")
-@example("\t=1")
-@example("-2+3")
-@example("@SUM(1)")
-def test_no_cell_of_the_csv_begins_as_a_formula(text: str) -> None:
-    assert not register_files.neutral(text).lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert register_files.neutral(text).removeprefix("'") == text.removeprefix("'")
-
-
-def test_a_name_that_begins_as_a_formula_is_neutralised_in_the_csv(after_night: Desk, tmp_path: Path) -> None:
-    (after_night.home / "identity.toml").write_text(IDENTITY.replace("Exemple Logiciels", "=cmd()", 1))
-    register = written(after_night, tmp_path)
-    assert register["processor"]["name"] == "=cmd()"
-    assert {r["Name"] for r in rows_of(tmp_path / "register-30-2.csv")} == {"'=cmd()"}
-
-
-def test_the_csv_is_for_a_french_spreadsheet(night: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "fr_FR.UTF-8")
-    written(night, tmp_path)
-    raw = (tmp_path / "register-30-2.csv").read_bytes()
-    assert raw.startswith(b"\xef\xbb\xbf" + "Référence;Catégorie de traitement;".encode())
-    assert raw.count(b"\r\n") == 9
-    assert "copropriétaires" in raw.decode()
-
-
-def test_a_part_without_records_has_its_headings(desk: Desk, tmp_path: Path) -> None:
-    assert desk("init").code == 0
-    written(desk, tmp_path)
-    (heads,) = (tmp_path / "register-30-2.csv").read_text("utf-8-sig").splitlines()
-    assert heads.startswith("Reference;Category of processing;")
-    assert sheets(tmp_path / "register.ods").keys() == {"Register", "_portal portal_accounts"}
-
-
 # -- who the operator is -----------------------------------------------------------------------------------------------
 
 
@@ -519,35 +331,3 @@ def test_an_identity_that_cannot_be_read_is_refused(night: Desk, raw: bytes, tmp
     home.identity.write_bytes(raw)
     with pytest.raises(Malformed, match=r"identity\.toml is not"):
         processing_register.identity(home)
-
-
-# -- the page ----------------------------------------------------------------------------------------------------------
-
-PAGE = Path(__file__).parents[3] / "docs" / "specs" / "register.md"
-
-
-def shown(language: str) -> str:
-    found = re.search(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[1]
-
-
-def test_the_page_shows_every_field_in_its_order(after_night: Desk, tmp_path: Path) -> None:
-    order(after_night, "A0002", f'{TRANSFER}basis = "45"\n')
-    register, page = written(after_night, tmp_path / "out", "--agency", "A0002"), json.loads(shown("json"))
-    assert list(page) == list(register)
-    for part in ("processor", "retention"):
-        assert list(page[part]) == list(register[part])
-    mine, its = (r["article_30_2"]["controllers"][0] for r in (register, page))
-    assert list(its) == list(mine)
-    for part in ("instructions", "transfers"):
-        assert list(its[part][0]) == list(mine[part][0])
-    assert list(page["article_30_2"]["records"][0]) == list(register["article_30_2"]["records"][0])
-    assert list(page["measures"][0]) == list(register["measures"][0])
-
-
-def test_the_identity_of_the_page_is_understood(tmp_path: Path) -> None:
-    home = Home.at(tmp_path)
-    home.identity.write_text(shown("toml"))
-    known, missing = processing_register.identity(home)
-    assert (known["name"], missing) == ("Exemple Logiciels", ())
