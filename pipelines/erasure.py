@@ -7,7 +7,7 @@ the next run. Sources: R22, R55, GDPR 28(3)(g); the order of work is in docs/spe
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -38,11 +38,10 @@ from schemas.errors import Say, TryAgain
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from schemas.window import Contract, paris_day
-from store import portal, register
-from store.agency import drop, scrub
+from store import engine, portal, register
+from store.agency import drop
 from store.house import House
 from store.keys import Keyring, Root, signer
-from store.tables import HOLDING_TABLES
 
 GROUP = 50
 PATIENCE_SECONDS = 60.0
@@ -190,7 +189,8 @@ def _late_arrivals(
     ends = {a.code: a.contract.end for a in everyone if a.contract.erased and a.contract.end is not None}
     codes = frozenset(ends)
     found = {code for code, r in rounds.items() if r.kind is Kind.LATE_FILES and code in codes}
-    found |= {code for code in codes if broom.home.keyring(code).exists() or broom.home.shelf(code).exists()}
+    store = engine.of(broom.home)
+    found |= {code for code in codes if broom.home.keyring(code).exists() or store.holds(code)}
     newest, since = _portal_newest(house), _looked_through(broom)
     for inbox in house.inboxes():
         found |= set(files.delivered(inbox, codes))
@@ -378,7 +378,7 @@ class _HouseHands:
         return {"key_rings": int(Keyring.destroy(self._broom.home, mint_end(agency, self._at)))}
 
     def drop_shelf(self, agency: AgencyCode) -> Counts:
-        rows = _rows_of(self._broom.home.shelf(agency))
+        rows = dict(engine.of(self._broom.home).tally(agency))
         return rows | {"shelves": int(drop(self._broom.home, mint_end(agency, self._at)))}
 
     def forget_in_house(self, agency: AgencyCode, end: date) -> Counts:
@@ -386,7 +386,7 @@ class _HouseHands:
         with self._house.writing() as db:
             reduced = register.reduce_row(db, agency, end)
         # DELETE and UPDATE leave what was there in free pages; an earlier attempt may have stopped before this line.
-        scrub(self._house.db)
+        engine.on(self._house.db).scrub(self._house.db)
         return gone | {"register_rows": int(reduced)}
 
     def detach_portal(self, agency: AgencyCode) -> Counts:
@@ -398,15 +398,3 @@ class _HouseHands:
 
     def forget_orchestrator(self, agency: AgencyCode) -> Counts:
         return self._broom.forget_orchestrator(agency)
-
-
-def _rows_of(shelf: Path) -> dict[str, int]:
-    """How many rows each table of a shelf holds, for the certificate. Counting needs no key; a broken shelf has no
-    count."""
-    if not shelf.exists():
-        return {}
-    try:
-        with closing(sqlite3.connect(f"{shelf.as_uri()}?mode=ro", uri=True)) as db:
-            return {t: db.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in HOLDING_TABLES}  # noqa: S608 - our own tables
-    except sqlite3.Error:
-        return {}

@@ -22,7 +22,7 @@ from schemas.ids import AgencyCode, agency_code
 from schemas.mandate import Conflict
 from schemas.window import midnight
 from store import register, signatories
-from store.agency import Shelf
+from store.agency import Shelf, is_held
 from store.house import House
 from store.keys import Keyring, open_root
 
@@ -125,7 +125,7 @@ class Desk:
         if isinstance(said, Draft) or said.rows is None:
             return 0
         r, keys = said.rows, set(said.rows.keys)
-        if not self.home.shelf(agency).exists():
+        if not is_held(self.home, agency):
             return len(keys)
         with Shelf.known(self.home, agency) as shelf:
             return len(keys - shelf.present(r.table, r.system, keys))

@@ -22,7 +22,7 @@ from schemas.home import Home
 from schemas.ids import AgencyCode
 from schemas.records import CONTROLLER_TABLES, PROCESSOR_TABLES
 from store import register
-from store.agency import OpenShelf
+from store.agency import OpenShelf, is_held
 from store.export import write_tables
 from store.house import House
 from store.keys import Keyring, open_root, signer
@@ -39,7 +39,7 @@ def export(
     with House.open(home) as house:
         registered = agency is None or register.get(house.db, agency) is not None
     tables = PROCESSOR_TABLES if agency is not None else CONTROLLER_TABLES
-    if not (home.shelf(agency).exists() and home.keyring(agency).exists()):
+    if not is_held(home, agency):
         return registered, write_tables(None, tables, to)
     root = open_root(home, passphrase)
     warrant = Warrants(home, root, at).grant(agency, Act.RETURN)

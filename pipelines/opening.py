@@ -15,7 +15,7 @@ from schemas.errors import Malformed, Refused
 from schemas.home import Home
 from schemas.ids import AgencyCode, System, agency_code
 from schemas.report import Report
-from store import register
+from store import engine, register
 from store.house import House
 from store.keys import Keyring, create_root, open_root
 
@@ -31,11 +31,12 @@ def make(home: Home, passphrase: str | None, protect: bool = False) -> bool:
 
     A home that is there stays as it is. One that was only half made has sealed nothing yet: it is made again.
     """
-    if home.house.exists() and home.root_key.exists() and home.signing_key.exists():
+    there = engine.of(home).has_house()
+    if there and home.root_key.exists() and home.signing_key.exists():
         if protect:
             raise Refused("this home has its root key already", "A passphrase is chosen when the home is made.")
         return False
-    if home.house.exists():
+    if there:
         raise Malformed("this home has lost its keys", "Say where they are with --keys, or restore them.")
     if protect and passphrase is None:
         raise Malformed("there is no passphrase", "Put it in the environment variable DEPOSITAIRE_PASSPHRASE.")

@@ -20,7 +20,7 @@ from schemas.home import Home
 from schemas.ids import AgencyCode
 from schemas.mandate import Task
 from schemas.window import paris_day
-from store.agency import OpenShelf
+from store.agency import OpenShelf, is_held
 from store.keys import Keyring, Root
 from store.ordered import erase_persons, erase_tables
 
@@ -63,7 +63,7 @@ def _carry_out(home: Home, root: Root, warrants: Warrants, agency: AgencyCode, t
         with sole(home, agency):
             warrant = warrants.grant(agency, Act.ERASE)
             rows: dict[str, int] = {}
-            if home.shelf(agency).exists() and home.keyring(agency).exists():
+            if is_held(home, agency):
                 with (
                     Keyring.open(home, root, warrant.capability) as keyring,
                     OpenShelf.open(home, keyring, warrant) as shelf,

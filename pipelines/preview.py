@@ -29,7 +29,7 @@ from schemas.mandate import BY_ROW, Conflict, Mandate
 from schemas.records import PROCESSOR_TABLES, RECORDS
 from schemas.window import State, state
 from store import register
-from store.agency import Shelf, connect
+from store.agency import Shelf, is_held
 from store.house import House
 from store.tables import ROWS
 from store.veil import Veil
@@ -101,7 +101,7 @@ def of_file(desk: Desk, agency: AgencyCode, said: Draft | Paper, at: datetime) -
 
 def _rows_hidden(desk: Desk, agency: AgencyCode, after: Mandate, at: datetime) -> tuple[Change, ...]:
     """Rows held today that restrictions by building, lot or person close, with the persons that they name."""
-    if not desk.home.shelf(agency).exists() or not desk.home.keyring(agency).exists():
+    if not is_held(desk.home, agency):
         return ()
     with desk.keyring(agency, at) as keyring, Shelf.known(desk.home, agency) as shelf:
         veil = Veil(shelf.db, after, keyring.reference)
@@ -189,14 +189,10 @@ class Held:
 
 def _held(home: Home, agency: AgencyCode) -> Held:
     """Counted by the database. Without a shelf nothing is held."""
-    path = home.shelf(agency)
-    if not path.exists():
+    if not is_held(home, agency):
         return Held({}, {})
-    db = connect(path)
-    try:
-        found = {(System(s), t): n for t in PROCESSOR_TABLES for s, *n in _counts(db, t)}
-    finally:
-        db.close()
+    with Shelf.known(home, agency) as shelf:
+        found = {(System(s), t): n for t in PROCESSOR_TABLES for s, *n in _counts(shelf.db, t)}
     return Held({at: n[0] for at, n in found.items()}, {at: n[1] for at, n in found.items()})
 
 

@@ -19,7 +19,7 @@ from schemas.capability import Act
 from schemas.errors import DeliveryRefused, Malformed, Refused, TryAgain
 from schemas.ids import AgencyCode, System
 from schemas.window import gate, paris_day
-from store.agency import Shelf
+from store.agency import Shelf, is_held
 from store.house import House
 from store.keys import Keyring, Root, open_root
 
@@ -40,7 +40,7 @@ def reconcile(night: Night, agencies: Sequence[AgencyCode]) -> Iterator[Reconcil
     root = open_root(night.home, night.passphrase)
     with House.open(night.home) as house:
         connected = set(house.with_source(SYSTEM))
-        for agency in (a for a in agencies if a in connected and night.home.shelf(a).exists()):
+        for agency in (a for a in agencies if a in connected and is_held(night.home, a)):
             with sole(night.home, agency):
                 yield _reconciled(night, house, root, agency)
 

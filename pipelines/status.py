@@ -17,7 +17,7 @@ from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System, agency_code
 from schemas.window import closes_at, paris_day, state
 from store import register
-from store.agency import Shelf
+from store.agency import Shelf, is_held
 from store.house import JOURNAL, House
 from store.keys import open_root
 from store.register import Agency
@@ -168,7 +168,7 @@ def _sum(tables: Sequence[Mapping[str, int]]) -> dict[str, int]:
 
 def _with_shelf(home: Home, s: Standing) -> Standing:
     """With the number of rows held, and of lines put aside in all."""
-    if not (home.shelf(s.agency).exists() and home.keyring(s.agency).exists()):
+    if not is_held(home, s.agency):
         return replace(s, held={}, aside=0)
     with Shelf.known(home, s.agency) as shelf:
         held = {name: n for name, n in shelf.counts().items() if n}

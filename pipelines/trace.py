@@ -16,7 +16,7 @@ from schemas.fields import Field, Record
 from schemas.home import Home
 from schemas.ids import AgencyCode, System, agency_code
 from schemas.records import CANONICAL, RECORDS, exported_fields
-from store.agency import OpenShelf, Shelf
+from store.agency import OpenShelf, Shelf, is_held
 from store.export import as_lines
 from store.house import House
 from store.keys import Keyring, open_root
@@ -138,7 +138,7 @@ def trace(
 def quarantine(home: Home, agency: str | None, delivery: str | None = None) -> list[Aside]:
     """Lines put aside, the newest delivery last. `agency` None: the portal's own."""
     code = registered(home, agency) if agency is not None else None
-    if not _held(home, code):
+    if not is_held(home, code):
         return []
     with _known(home, code) as shelf:
         rows = shelf.quarantined(delivery)
@@ -160,12 +160,8 @@ def _record(table: str) -> Record:
     return RECORDS[table]
 
 
-def _held(home: Home, code: AgencyCode | None) -> bool:
-    return home.shelf(code).exists() and home.keyring(code).exists()
-
-
 def _known(home: Home, code: AgencyCode | None) -> Shelf:
-    if not _held(home, code):
+    if not is_held(home, code):
         raise Malformed("nothing is held for this agency", "Nothing came yet, or it was erased.")
     return Shelf.known(home, code)
 

@@ -1,22 +1,19 @@
 """Open one agency's shelf. A reader has no write methods; no call takes two agencies.
 
-One SQLite file an agency (write-ahead log, synchronous FULL: an acknowledged commit survives a power cut). `Shelf`
-knows what is held without opening a row: it has no keys. `OpenShelf` opens and writes, under a capability that it
-confirms before each transaction; the database itself refuses a write without one (`store.guard`). What is read here is
-read by column; what is written is written by `store.writing` inside one transaction a delivery.
+The same on every database (`store.engine`); an acknowledged commit survives a power cut. `Shelf` knows what is held
+without opening a row: it has no keys. `OpenShelf` opens and writes, under a capability that it confirms before each
+transaction; the database itself refuses a write without one (`store.guard`). What is read here is read by column; what
+is written is written by `store.writing` inside one transaction a delivery.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import compress
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import Connection, Dialect, Row, create_engine, event, func, select
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, Row, func, select
 
 from schemas.capability import Act, Capability, Warrant
 from schemas.errors import Refused
@@ -25,7 +22,7 @@ from schemas.frames import ARROW
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from schemas.records import RECORDS
-from store import guard
+from store import engine, guard
 from store.among import among
 from store.encode import split
 from store.keys import Keyring
@@ -40,22 +37,23 @@ WRITERS = frozenset({Act.SYNCHRONISE, Act.ERASE})
 VEILED = frozenset({Act.RETURN, Act.LOOK})
 
 
+def is_held(home: Home, agency: AgencyCode | None) -> bool:
+    """Whether there is a shelf, and the keys that open it: an erasure destroys the keys first."""
+    return engine.of(home).holds(agency) and home.keyring(agency).exists()
+
+
 class Shelf:
     """What is known of what is held for one agency (or, `agency` None, of the portal's own accounts): never what a row
     says."""
 
-    def __init__(self, path: Path, agency: AgencyCode | None) -> None:
-        self.path = path
+    def __init__(self, db: Connection, agency: AgencyCode | None) -> None:
         self.agency = agency
-        self.db = connect(path)
+        self.db = db
 
     @classmethod
     def known(cls, home: Home, agency: AgencyCode | None) -> "Shelf":
         """Raises Refused when nothing is held."""
-        path = home.shelf(agency)
-        if not path.exists():
-            raise Refused("nothing is held for this agency")
-        return Shelf(path, agency)
+        return Shelf(engine.of(home).shelf(agency), agency)
 
     def __enter__(self) -> Self:
         return self
@@ -177,8 +175,8 @@ class Shelf:
 class OpenShelf(Shelf):
     """A shelf whose rows can be opened and, if the capability is to synchronise or to erase, written."""
 
-    def __init__(self, path: Path, keyring: Keyring, warrant: Warrant) -> None:
-        super().__init__(path, warrant.capability.agency)
+    def __init__(self, db: Connection, keyring: Keyring, warrant: Warrant) -> None:
+        super().__init__(db, warrant.capability.agency)
         self.keyring = keyring
         self.warrant = warrant
         self._veil: Veil | None = None
@@ -191,14 +189,10 @@ class OpenShelf(Shelf):
         capability.demand(capability.act, keyring.agency)
         if capability.act not in READERS:
             raise Refused(f"a capability to {capability.act} opens no record")
-        path = home.shelf(capability.agency)
-        if not path.exists():
-            if not create:
-                raise Refused("nothing is held for this agency")
-            path.parent.mkdir(parents=True, exist_ok=True)
-        shelf = cls(path, keyring, warrant)
-        guard.prepare(shelf.db)
-        return shelf
+        store = engine.of(home)
+        if not create and not store.holds(capability.agency):
+            raise Refused("nothing is held for this agency")
+        return cls(store.make_shelf(capability.agency), keyring, warrant)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -296,66 +290,7 @@ class OpenShelf(Shelf):
         return framed(self.agency or "_portal", table, system)
 
 
-_COMPILED: dict[Any, Any] = {}
-_DIALECTS: dict[str, Dialect] = {}
-
-
-def connect(path: Path) -> Connection:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=NullPool,
-        connect_args={"timeout": 60},
-        hide_parameters=True,  # an error of the database names the statement, never what was bound to it
-    )
-
-    @event.listens_for(engine, "connect")
-    def _settle(raw: Any, _: Any) -> None:
-        raw.isolation_level = None  # transactions begin where we say, not where the driver guesses
-        raw.execute("PRAGMA journal_mode = WAL")
-        raw.execute("PRAGMA synchronous = FULL")
-        raw.execute("PRAGMA secure_delete = ON")
-        raw.execute("PRAGMA temp_store = MEMORY")  # no temporary file is left behind
-        raw.execute("PRAGMA cache_size = -65536")
-
-    # One cache of compiled statements for all shelves: each has an engine of its own. A statement is compiled for one
-    # dialect object, so that the engines have to share theirs for the cache to be of use, and not to grow for ever.
-    engine.dialect = _DIALECTS.setdefault("sqlite", engine.dialect)
-    db = engine.connect().execution_options(compiled_cache=_COMPILED)
-
-    @event.listens_for(engine, "begin")
-    def _begin(conn: Connection) -> None:
-        conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.info.get("immediate") else "BEGIN")
-
-    return db
-
-
-def scrub(db: Connection) -> None:
-    """Rewrite the file without what was deleted, and empty its write-ahead log: DELETE alone leaves residue."""
-    db.rollback()
-    raw = db.connection.driver_connection
-    assert raw is not None
-    raw.execute("VACUUM")
-    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.rollback()
-
-
 def drop(home: Home, capability: Capability) -> bool:
-    """Truncate and remove a shelf, under a capability to erase. True when there was one."""
+    """Remove a shelf, under a capability to erase. True when there was one."""
     capability.demand(Act.ERASE, capability.agency)
-    gone = False
-    path = home.shelf(capability.agency)
-    for each in (
-        path,
-        path.with_name(path.name + "-wal"),
-        path.with_name(path.name + "-shm"),
-        path.with_name(path.name + "-journal"),
-    ):
-        if each.exists():
-            os.truncate(each, 0)
-            each.unlink()
-            gone = True
-    if gone:
-        handle = os.open(path.parent, os.O_RDONLY)  # the removal itself must survive a power cut
-        os.fsync(handle)
-        os.close(handle)
-    return gone
+    return capability.agency is not None and engine.of(home).drop(capability.agency)

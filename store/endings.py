@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from store.among import among
 from store.batch import Batch
 from store.compare import UNCOUNTED
+from store.engine import put
 from store.patch import change, sign
 from store.tables import DOOMED_KEY, ERASED_KEY, LINE, QUARANTINE, ROWS
 from store.writing import Place
@@ -131,7 +132,7 @@ def erase_person(db: Connection, place: Place, end: dict[str, Any]) -> str:
     db.execute(delete(LINE).where(LINE.c.id == line))
     kids = [{"kid": r.kid} for r in persons if r.kid]
     if kids:
-        db.execute(insert(DOOMED_KEY).prefix_with("OR IGNORE"), kids)
+        put(db, DOOMED_KEY, kids)
     return "stored"
 
 
@@ -140,7 +141,7 @@ def _remember(db: Connection, place: Place, keys: set[str]) -> int:
     fresh = 0
     for key in keys:
         values = {"system": place.system, "mark": place.shelf.keyring.mark(key.encode())}
-        fresh += db.execute(insert(ERASED_KEY).prefix_with("OR IGNORE").values(values)).rowcount
+        fresh += put(db, ERASED_KEY, values)
     return fresh
 
 

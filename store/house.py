@@ -1,7 +1,7 @@
 """What the installation knows besides the shelves: the register of agencies, the journal of deliveries, sealed
 sources, inboxes.
 
-One SQLite file, HOME/house.sqlite. It holds codes, names of deliveries, counts and reasons; connection strings are
+It holds codes, names of deliveries, counts and reasons; connection strings are
 sealed with the agency's key.
 """
 
@@ -26,14 +26,12 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from schemas.errors import Malformed
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from schemas.report import Report
-from store import register
-from store.agency import connect, scrub
+from store import engine, register
 from store.keys import Keyring
 from store.sealing import framed, seal, unseal
 
@@ -66,15 +64,15 @@ INBOX = Table("inbox", META, Column("path", String, primary_key=True))
 
 
 class House:
-    """HOME/house.sqlite. Use as a context manager."""
+    """Use as a context manager."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.db = connect(home.house)
+        self.db = engine.of(home).house()
 
     @classmethod
     def open(cls, home: Home, create: bool = False) -> Self:
-        if not create and not home.house.exists():
+        if not create and not engine.of(home).has_house():
             raise Malformed(
                 "there is no home here",
                 "Run `depositaire init --home DIR` first, or name the home with --home or DEPOSITAIRE_HOME.",
@@ -134,11 +132,8 @@ class House:
     def set_source(self, agency: AgencyCode, system: System, text: str, keyring: Keyring) -> None:
         """Keep a connection string sealed; it is never printed back."""
         sealed = seal(keyring.contents, text.encode(), framed(agency, "source", system))
-        row = upsert(SOURCE).values(agency=agency, system=str(system), sealed=sealed)
         with self.writing() as db:
-            db.execute(
-                row.on_conflict_do_update(index_elements=["agency", "system"], set_={"sealed": row.excluded.sealed})
-            )
+            engine.put(db, SOURCE, {"agency": agency, "system": str(system), "sealed": sealed}, replacing=["sealed"])
 
     def source(self, agency: AgencyCode, system: System, keyring: Keyring) -> str | None:
         sealed = self.db.scalar(select(SOURCE.c.sealed).where(SOURCE.c.agency == agency, SOURCE.c.system == system))
@@ -157,7 +152,7 @@ class House:
         if str(path.absolute()) in {str(p) for p in self.inboxes()}:
             return
         with self.writing() as db:
-            db.execute(upsert(INBOX).values(path=str(path.absolute())).on_conflict_do_nothing())
+            engine.put(db, INBOX, {"path": str(path.absolute())})
 
     def inboxes(self) -> list[Path]:
         return [Path(p) for p in self.db.scalars(select(INBOX.c.path).order_by(INBOX.c.path))]
@@ -170,7 +165,7 @@ class House:
         with self.writing() as db:
             gone = {t.name: db.execute(delete(t).where(t.c.agency == agency)).rowcount for t in (JOURNAL, SOURCE)}
         if any(gone.values()):
-            scrub(self.db)
+            engine.on(self.db).scrub(self.db)
         return gone
 
 

@@ -14,8 +14,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from schemas.admission import Admitted
 from schemas.capability import Act
@@ -23,8 +22,9 @@ from schemas.errors import Refused
 from schemas.frames import BIT, FLAGS, Arrived
 from schemas.ids import System
 from schemas.report import Counts, Quarantined, Report
+from store import engine
 from store.absence import absentees, apply_absences
-from store.agency import OpenShelf, scrub
+from store.agency import OpenShelf
 from store.batch import Batch
 from store.compare import Compared, compare
 from store.derive import buildings_of, fill_buildings, fill_rights, set_rights
@@ -87,23 +87,23 @@ def _keep_one(
         _put_aside(db, batch, d, place)
         report = _report(batch, d, arrived, ended + more, flags)
         db.execute(update(DELIVERY).where(DELIVERY.c.id == place.delivery).values(report=json.dumps(report.as_json())))
-        flow = upsert(FLOW).values(system=str(batch.system), cursor=arrived.cursor)
-        db.execute(flow.on_conflict_do_update(index_elements=["system"], set_={"cursor": flow.excluded.cursor}))
+        engine.put(db, FLOW, {"system": str(batch.system), "cursor": arrived.cursor}, replacing=["cursor"])
     return report
 
 
 def _open_delivery(
     db: Connection, arrived: Arrived, errand: Errand, instructions: Sequence[str], shelf: OpenShelf
 ) -> int:
+    number = (db.scalar(select(func.max(DELIVERY.c.id))) or 0) + 1
     values = {
-        "system": str(arrived.system), "name": arrived.name, "day": arrived.day.isoformat(), "sha256": arrived.sha256,
+        "id": number, "system": str(arrived.system), "name": arrived.name, "day": arrived.day.isoformat(),
+        "sha256": arrived.sha256,
         "layout": arrived.layout, "code_version": errand.code_version, "instructions": " ".join(instructions),
         "run": errand.run, "at": errand.at.isoformat(), "report": "{}", "receipted": 0,
         "capability": shelf.warrant.capability.digest,
     }  # fmt: skip
-    key = db.execute(insert(DELIVERY).values(values)).inserted_primary_key
-    assert key is not None
-    return int(key[0])
+    db.execute(insert(DELIVERY).values(values))
+    return number
 
 
 def _before(db: Connection, batch: Batch, compared: Compared, d: int) -> set[str]:
@@ -146,7 +146,9 @@ def _put_aside(db: Connection, batch: Batch, d: int, place: Place) -> None:
     says nothing."""
     cipher = place.shelf.keyring.contents
     rows = []
-    for n in np.flatnonzero((batch.d == d) & (batch.outcome == "quarantined")).tolist():
+    aside = np.flatnonzero((batch.d == d) & (batch.outcome == "quarantined")).tolist()
+    first = (db.scalar(select(func.max(QUARANTINE.c.id))) or 0) + 1
+    for number, n in enumerate(aside, first):
         source, loc, reason = batch.source[n].as_py(), batch.loc[n].as_py(), batch.reason[n]
         erased = reason == "row.erased_key"
         content = None if erased else batch.content.get(n)
@@ -154,6 +156,7 @@ def _put_aside(db: Connection, batch: Batch, d: int, place: Place) -> None:
         sealed = seal(cipher, content.encode(), aad) if content is not None else None
         rows.append(
             {
+                "id": number,
                 "delivery": place.delivery,
                 "system": str(place.system),
                 "source": source,
@@ -226,7 +229,7 @@ def finish_erasures(shelf: OpenShelf) -> int:
     if not kids:
         return 0
     shelf.keyring.destroy_persons(kids)
-    scrub(shelf.db)
+    engine.on(shelf.db).scrub(shelf.db)
     with shelf.noting() as db:
         db.execute(delete(DOOMED_KEY))
     return len(kids)

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import date
 
-from sqlalchemy import Connection, delete, insert, select, union, update
+from sqlalchemy import Connection, delete, select, union, update
 
 from schemas.ids import AGENCY_SYSTEMS
 from schemas.records import PROCESSOR_TABLES, RECORDS
-from store.agency import OpenShelf, scrub
+from store.agency import OpenShelf
 from store.endings import FALL_WITH, FORGET_IN, erase_person, forget_reference, take_from_lines
+from store.engine import on, put
 from store.keep import finish_erasures
 from store.tables import DOOMED_KEY, LINE, QUARANTINE, ROWS
 from store.writing import Place
@@ -95,12 +96,12 @@ def _used(db: Connection) -> set[int]:
 
 def _doom(db: Connection, kids: set[int]) -> None:
     if kids:
-        db.execute(insert(DOOMED_KEY).prefix_with("OR IGNORE"), [{"kid": k} for k in sorted(kids)])
+        put(db, DOOMED_KEY, [{"kid": k} for k in sorted(kids)])
 
 
 def _finish(shelf: OpenShelf) -> None:
     if not finish_erasures(shelf):
-        scrub(shelf.db)
+        on(shelf.db).scrub(shelf.db)
 
 
 def _counts(shelf: OpenShelf) -> dict[str, int]:

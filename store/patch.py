@@ -12,9 +12,10 @@ from schemas.frames import ARROW
 from schemas.records import RECORDS
 from store.among import among
 from store.encode import digest_fields, joined
+from store.engine import on
 from store.sealing import seal_rows
 from store.tables import LINE, ROWS
-from store.writing import Place, raw
+from store.writing import Place
 
 
 def change(
@@ -50,13 +51,8 @@ def change(
     )
     digests = row_digests(place, name, after)
     refs = [f.name for f in record.refs]
-    sets = ", ".join(f'"{c}" = ?' for c in ("sealed", "digest", *refs))
-    bound = zip(
-        sealed, digests, *(after[r].to_pylist() for r in refs), [str(place.system)] * len(at), keys, strict=True
-    )
-    # Names come from our own schema, values are bound.
-    statement = f'UPDATE "{name}" SET {sets} WHERE system = ? AND source_key = ?'  # noqa: S608
-    raw(db).executemany(statement, list(bound))
+    columns = {"sealed": sealed, "digest": digests, **{r: after[r].to_pylist() for r in refs}}
+    on(db).change_rows(db, ROWS[name], str(place.system), keys, columns)
     for r, new in zip(rows, digests, strict=True):
         if not r.dropped:
             sign(db, r.owner, take=r.digest, give=new)

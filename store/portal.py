@@ -3,13 +3,14 @@
 Its attachments go; an account that had at least one attachment and keeps none goes; every other account stays.
 """
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
 from schemas.capability import Capability, Standing
 from schemas.home import Home
 from schemas.ids import AgencyCode
 from schemas.records import RECORDS
-from store.agency import OpenShelf, scrub
+from store import engine
+from store.agency import OpenShelf
 from store.among import among
 from store.keep import finish_erasures
 from store.keys import Keyring, Root
@@ -19,7 +20,7 @@ from store.tables import DOOMED_KEY, LINE, ROWS
 def forget_agency(home: Home, root: Root, agency: AgencyCode, own: Capability) -> dict[str, int]:
     """Detach an agency from every account, under the portal's own capability to erase. Again and again is the same as
     once."""
-    if not home.shelf(None).exists():
+    if not engine.of(home).holds(None):
         return {"portal_attachment": 0, "portal_account": 0}
     with Keyring.open(home, root, own) as keyring, OpenShelf.open(home, keyring, Standing(own)) as shelf:
         accounts = ROWS["portal_account"]
@@ -37,8 +38,8 @@ def forget_agency(home: Home, root: Root, agency: AgencyCode, own: Capability) -
                 _delete(db, "portal_attachment", doomed)
                 _delete(db, "portal_account", [r.source_key for r in gone])
                 if gone:
-                    db.execute(insert(DOOMED_KEY).prefix_with("OR IGNORE"), [{"kid": r.kid} for r in gone if r.kid])
-            scrub(shelf.db)
+                    engine.put(db, DOOMED_KEY, [{"kid": r.kid} for r in gone if r.kid])
+            engine.on(shelf.db).scrub(shelf.db)
         finish_erasures(shelf)
         return {"portal_attachment": len(doomed), "portal_account": len(gone)}
 

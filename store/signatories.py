@@ -1,12 +1,11 @@
 """Who signed the instructions: the name sealed on the agency's shelf and gone with it, a reference for the log."""
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 
 from schemas.errors import Refused
 from schemas.home import Home
 from schemas.ids import System
-from store import guard
+from store import engine
 from store.agency import Shelf
 from store.keys import Keyring
 from store.sealing import framed, seal, unseal
@@ -20,13 +19,10 @@ def reference(keyring: Keyring, name: str) -> str:
 def keep(home: Home, keyring: Keyring, name: str) -> str:
     """Seal a name, once; returns its reference."""
     ref = reference(keyring, name)
-    path = home.shelf(keyring.agency)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with Shelf(path, keyring.agency) as shelf:
-        guard.prepare(shelf.db)
+    with Shelf(engine.of(home).make_shelf(keyring.agency), keyring.agency) as shelf:
         sealed = seal(keyring.contents, name.encode(), _binding(keyring, ref))
         with shelf.noting() as db:
-            db.execute(insert(SIGNATORY).values(reference=ref, sealed=sealed).on_conflict_do_nothing())
+            engine.put(db, SIGNATORY, {"reference": ref, "sealed": sealed})
     return ref
 
 

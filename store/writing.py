@@ -4,15 +4,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, func, insert, select, update
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, func, select, update
 
 from schemas.ids import System
 from schemas.records import RECORDS
@@ -20,7 +17,8 @@ from store.agency import OpenShelf
 from store.among import among
 from store.batch import Batch
 from store.compare import UNCOUNTED, Compared
-from store.encode import as_text, joined
+from store.encode import joined
+from store.engine import on
 from store.sealing import seal_rows
 from store.tables import LINE, ROWS
 
@@ -67,19 +65,15 @@ def _own(db: Connection, batch: Batch, compared: Compared, lines: np.ndarray, pl
     at = pa.array(fresh)
     signature = np.stack([compared.lo, compared.hi], axis=1).astype("<u8")
     if len(fresh):
-        new = zip(
-            ids[fresh].tolist(), batch.source.take(at).to_pylist(), batch.key.take(at).to_pylist(), fresh, strict=True
-        )
-        many(
-            db,
-            insert(LINE),
-            ("id", "system", "source", "key", "signature", "live"),
-            [(i, place.system, s, k, signature[n].tobytes(), 1) for i, s, k, n in new],
-        )
+        new = {
+            "id": ids[fresh].tolist(), "system": [str(place.system)] * len(fresh),
+            "source": batch.source.take(at).to_pylist(), "key": batch.key.take(at).to_pylist(),
+            "signature": [signature[n].tobytes() for n in fresh], "live": [1] * len(fresh),
+        }  # fmt: skip
+        on(db).put_lines(db, new)
     old = lines[compared.held_id[lines] >= 0]
-    raw(db).executemany(
-        "UPDATE line SET signature = ?, live = 1 WHERE id = ?", [(signature[n].tobytes(), int(ids[n])) for n in old]
-    )
+    if len(old):
+        on(db).sign_lines(db, ids[old].tolist(), [signature[n].tobytes() for n in old])
     return ids
 
 
@@ -151,8 +145,7 @@ def put_rows(
     columns |= {
         f"{f.name}_index": blind_index(place, table[f.name], f"{name}.{f.name}") for f in record.fields if f.searchable
     }
-    statement, order = _upsert(name)
-    db.exec_driver_sql(statement, list(zip(*(columns[c] for c in order), strict=True)))
+    on(db).put_rows(db, ROWS[name], columns)
 
 
 def blind_index(place: Place, column: pa.ChunkedArray, purpose: str) -> list[bytes | None]:
@@ -234,35 +227,3 @@ class _Kids:
 def _used(db: Connection, name: str, system: System) -> bool:
     t = ROWS[name]
     return db.scalar(select(t.c.kid).where(t.c.system == system).limit(1)) is not None
-
-
-def many(db: Connection, statement: Any, names: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
-    """executemany with tuples: SQLAlchemy writes the statement, the driver takes the rows as they are."""
-    if not rows:
-        return
-    compiled = statement.compile(dialect=db.dialect, column_keys=list(names))
-    order = [list(names).index(p) for p in compiled.positiontup]
-    if order != list(range(len(names))):
-        rows = [tuple(r[i] for i in order) for r in rows]
-    db.exec_driver_sql(str(compiled), rows)
-
-
-@cache
-def _upsert(name: str) -> tuple[str, tuple[str, ...]]:
-    """The upsert of a row table and the order of its parameters; compiled once a process."""
-    t = ROWS[name]
-    columns = [c.name for c in t.columns]
-    statement = upsert(t)
-    changing = {c: statement.excluded[c] for c in columns if c not in ("system", "source_key")}
-    statement = statement.on_conflict_do_update(index_elements=["system", "source_key"], set_=changing)
-    compiled = statement.compile(dialect=sqlite.dialect(paramstyle="qmark"), column_keys=columns)
-    return str(compiled), tuple(compiled.positiontup or ())
-
-
-def raw(db: Connection) -> Any:
-    connection = db.connection.driver_connection
-    assert connection is not None
-    return connection
-
-
-__all__ = ["BOUND_TO", "Place", "as_text", "many", "put_rows", "raw", "write_lines"]

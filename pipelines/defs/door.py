@@ -21,6 +21,7 @@ from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from schemas.report import Report
 from schemas.window import Contract
+from store import engine
 from store.house import House
 
 
@@ -73,7 +74,7 @@ def home_of_environment() -> Home:
     if not Path(root).is_absolute():
         raise NoHome("DEPOSITAIRE_HOME is not an absolute path", "Each process would look for it somewhere else.")
     home = Home.at(Path(root), Path(keys) if keys else None)
-    if not home.house.exists():
+    if not engine.of(home).has_house():
         raise NoHome("DEPOSITAIRE_HOME names a folder that is no home", "Run `depositaire init` there first.")
     return home
 

@@ -21,6 +21,7 @@ from schemas.errors import Say
 from schemas.fields import Kind, Protection
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.records import RECORDS
+from store import engine
 from store.agency import OpenShelf
 from store.keys import Keyring, open_root
 from tests.functional.conftest import DAYS, SAMPLES, Installation, noon, read_jsonl
@@ -159,7 +160,7 @@ def test_a_copy_of_everything_but_the_keys_of_the_day_before_opens_nothing(swept
     # Whoever has the copy and today's key store makes a new ring under that name: it opens nothing of the old shelf.
     with (
         Keyring.open(new, root, leave.capability, create=True) as ring,
-        OpenShelf(old.shelf(code), ring, leave) as shelf,
+        OpenShelf(engine.of(old).shelf(code), ring, leave) as shelf,
     ):
         opened = 0
         for table in ("person", "contact", "account", "building"):

@@ -20,7 +20,7 @@ from schemas.errors import NotVerified, Refused, TryAgain
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from schemas.report import Report
-from store import register
+from store import engine, register
 from store.agency import OpenShelf
 from store.house import House
 from store.keys import Keyring, open_root, signer
@@ -82,7 +82,7 @@ def test_a_copy_of_everything_but_the_keys_taken_the_day_before_opens_to_nothing
         Keyring.open(copied, root, capability(A3))
     with (
         Keyring.open(copied, root, capability(A1)) as another,
-        OpenShelf(copied.shelf(A3), another, warrant(A3)) as shelf,
+        OpenShelf(engine.of(copied).shelf(A3), another, warrant(A3)) as shelf,
     ):
         row = shelf.db.exec_driver_sql("SELECT * FROM person").one()
         with pytest.raises(NotVerified):

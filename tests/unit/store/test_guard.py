@@ -13,9 +13,10 @@ from schemas.capability import MINT, Act, Capability, Standing
 from schemas.errors import Refused
 from schemas.home import Home
 from schemas.ids import AgencyCode
-from store import guard
-from store.agency import OpenShelf, Shelf, connect
+from store.agency import OpenShelf, Shelf
 from store.keys import Keyring, create_root, open_root
+from store.sqlite.engine import connect
+from store.sqlite.guard import VERSION
 from store.tables import HOLDING_TABLES, LINE, META
 from tests.leave import capability, warrant
 
@@ -163,7 +164,7 @@ def test_a_shelf_of_the_first_version_gets_its_guards(tmp_path: Path, home: Home
     db.close()
     with OpenShelf.open(home, keyring, warrant(CODE)) as shelf:
         assert shelf.db.scalar(text("SELECT count(*) FROM line")) == 1
-        assert shelf.db.scalar(text("PRAGMA user_version")) == guard.VERSION
+        assert shelf.db.scalar(text("PRAGMA user_version")) == VERSION
         with pytest.raises(IntegrityError, match="no capability"), shelf.noting() as db:
             db.execute(text("DELETE FROM line"))
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from schemas.capability import Act
 from schemas.home import Home
 from schemas.ids import System
-from store import agency as shelves
 from store.agency import OpenShelf
 from store.keys import Keyring, create_root, open_root
+from store.sqlite import engine as shelves
 from tests.leave import warrant
 
 

@@ -1,0 +1,105 @@
+"""What the databases do differently. Everything else in store/ is written once, in SQLAlchemy Core.
+
+A home has one engine: SQLite, a file for each agency and one for the house; or PostgreSQL, shared tables in which an
+agency's own login sees its own rows and no others. Statements of store/ never name the agency: the connection is the
+agency's. Values reach the database bound; no engine puts one into a text.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from schemas.home import Home
+from schemas.ids import AgencyCode
+
+
+class Engine(Protocol):
+    """The database of one home."""
+
+    name: str
+
+    # -- the house -----------------------------------------------------------------------------------------------------
+
+    def has_house(self) -> bool: ...
+
+    def house(self) -> Connection:
+        """Register, journal, sources, inboxes."""
+        ...
+
+    # -- one agency's shelf (None: the portal's) -----------------------------------------------------------------------
+
+    def holds(self, agency: AgencyCode | None) -> bool:
+        """Whether there is a shelf. No key is needed to know."""
+        ...
+
+    def shelf(self, agency: AgencyCode | None) -> Connection:
+        """A connection that sees this agency's shelf and nothing else. Raises Refused when there is none."""
+        ...
+
+    def make_shelf(self, agency: AgencyCode | None) -> Connection:
+        """The same, with the tables and their guards (`store.guard`), made where they are missing."""
+        ...
+
+    def tally(self, agency: AgencyCode) -> Mapping[str, int]:
+        """How many rows each holding table has, for a certificate; nothing when they cannot be counted."""
+        ...
+
+    def drop(self, agency: AgencyCode) -> bool:
+        """Remove the shelf. True when there was one; again is the same as once."""
+        ...
+
+    # -- on an open connection -----------------------------------------------------------------------------------------
+
+    def scrub(self, db: Connection) -> None:
+        """Rewrite what is held without what was deleted: DELETE alone leaves residue. Ends the transaction."""
+        ...
+
+    def put_lines(self, db: Connection, columns: Mapping[str, Sequence[Any]]) -> None:
+        """New source lines: whole columns of `store.tables.LINE`."""
+        ...
+
+    def sign_lines(self, db: Connection, ids: Sequence[int], signatures: Sequence[bytes]) -> None:
+        """Lines that came again with something else: their signatures, and that they live."""
+        ...
+
+    def put_rows(self, db: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Whole rows of a record, sealed already; one of the same system and key is replaced."""
+        ...
+
+    def change_rows(
+        self, db: Connection, table: Table, system: str, keys: Sequence[str], columns: Mapping[str, Sequence[Any]]
+    ) -> None:
+        """Some columns of rows that are held."""
+        ...
+
+
+def of(home: Home) -> Engine:
+    """The engine of a home."""
+    from store.sqlite.engine import SqliteEngine
+
+    return SqliteEngine(home)
+
+
+def on(db: Connection) -> Engine:
+    """The engine that a connection came from."""
+    found: Engine = db.info["engine"]
+    return found
+
+
+def put(
+    db: Connection,
+    table: Table,
+    values: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    replacing: Sequence[str] = (),
+) -> int:
+    """Insert rows that may be there already. `replacing`: the columns that such a row takes over; without any, it stays
+    as it is. Returns how many rows were written."""
+    # The two dialects have the same words for it, and no common type.
+    insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
+    if not replacing:
+        return db.execute(insert.on_conflict_do_nothing(), values).rowcount
+    key = [*db.info.get("leading", ()), *(c.name for c in table.primary_key)]
+    taken = {name: insert.excluded[name] for name in replacing}
+    return db.execute(insert.on_conflict_do_update(index_elements=key, set_=taken), values).rowcount

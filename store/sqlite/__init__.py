@@ -1,0 +1,1 @@
+"""SQLite: the embedded default. One file an agency, one for the house."""

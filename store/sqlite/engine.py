@@ -1,0 +1,178 @@
+"""One file an agency (write-ahead log, synchronous FULL: an acknowledged commit survives a power cut)."""
+
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Table, create_engine, event
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.pool import NullPool
+
+from schemas.errors import Malformed, Refused
+from schemas.home import Home
+from schemas.ids import AgencyCode
+from store.sqlite import guard
+from store.tables import HOLDING_TABLES, LINE
+
+
+class SqliteEngine:
+    """The files of one home (`store.engine.Engine`)."""
+
+    name = "sqlite"
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    # -- the house -----------------------------------------------------------------------------------------------------
+
+    def has_house(self) -> bool:
+        return self._home.house.exists()
+
+    def house(self) -> Connection:
+        return self._connect(self._home.house)
+
+    # -- one agency's shelf --------------------------------------------------------------------------------------------
+
+    def holds(self, agency: AgencyCode | None) -> bool:
+        return self._home.shelf(agency).exists()
+
+    def shelf(self, agency: AgencyCode | None) -> Connection:
+        if not self.holds(agency):
+            raise Refused("nothing is held for this agency")
+        return self._connect(self._home.shelf(agency))
+
+    def make_shelf(self, agency: AgencyCode | None) -> Connection:
+        path = self._home.shelf(agency)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = self._connect(path)
+        guard.prepare(db)
+        return db
+
+    def tally(self, agency: AgencyCode) -> Mapping[str, int]:
+        path = self._home.shelf(agency)
+        if not path.exists():
+            return {}
+        try:
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+                return {t: db.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in HOLDING_TABLES}  # noqa: S608 - our own tables
+        except sqlite3.Error:  # a broken file has no count
+            return {}
+
+    def drop(self, agency: AgencyCode) -> bool:
+        """Truncated first, so that a file that is still open somewhere says nothing any more."""
+        gone = False
+        path = self._home.shelf(agency)
+        for each in (path, *(path.with_name(path.name + tail) for tail in ("-wal", "-shm", "-journal"))):
+            if each.exists():
+                os.truncate(each, 0)
+                each.unlink()
+                gone = True
+        if gone:
+            handle = os.open(path.parent, os.O_RDONLY)  # the removal itself must survive a power cut
+            os.fsync(handle)
+            os.close(handle)
+        return gone
+
+    # -- on an open connection -----------------------------------------------------------------------------------------
+
+    def scrub(self, db: Connection) -> None:
+        """Rewrite the file, and empty its write-ahead log."""
+        db.rollback()
+        own = _driver(db)
+        own.execute("VACUUM")
+        own.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.rollback()
+
+    def put_lines(self, db: Connection, columns: Mapping[str, Sequence[Any]]) -> None:
+        names = [c.name for c in LINE.c]
+        _many(db, f"INSERT INTO line ({', '.join(names)}) VALUES ({_marks(names)})", (columns[n] for n in names))  # noqa: S608
+
+    def sign_lines(self, db: Connection, ids: Sequence[int], signatures: Sequence[bytes]) -> None:
+        _many(db, "UPDATE line SET signature = ?, live = 1 WHERE id = ?", (signatures, ids))
+
+    def put_rows(self, db: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:
+        statement, order = _upsert(table)
+        _many(db, statement, (columns[c] for c in order))
+
+    def change_rows(
+        self, db: Connection, table: Table, system: str, keys: Sequence[str], columns: Mapping[str, Sequence[Any]]
+    ) -> None:
+        # Names come from our own schema, values are bound.
+        sets = ", ".join(f'"{c}" = ?' for c in columns)
+        statement = f'UPDATE "{table.name}" SET {sets} WHERE system = ? AND source_key = ?'  # noqa: S608
+        _many(db, statement, (*columns.values(), [system] * len(keys), keys))
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def _connect(self, path: Path) -> Connection:
+        db = connect(path)
+        db.info["engine"] = self
+        return db
+
+
+_COMPILED: dict[Any, Any] = {}
+_DIALECTS: dict[str, Dialect] = {}
+
+
+def connect(path: Path) -> Connection:
+    """A connection to one file, made when it is missing."""
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=NullPool,
+        connect_args={"timeout": 60},
+        hide_parameters=True,  # an error of the database names the statement, never what was bound to it
+    )
+
+    @event.listens_for(engine, "connect")
+    def _settle(raw: Any, _: Any) -> None:
+        raw.isolation_level = None  # transactions begin where we say, not where the driver guesses
+        raw.execute("PRAGMA journal_mode = WAL")
+        raw.execute("PRAGMA synchronous = FULL")
+        raw.execute("PRAGMA secure_delete = ON")
+        raw.execute("PRAGMA temp_store = MEMORY")  # no temporary file is left behind
+        raw.execute("PRAGMA cache_size = -65536")
+
+    # One cache of compiled statements for all shelves: each has an engine of its own. A statement is compiled for one
+    # dialect object, so that the engines have to share theirs for the cache to be of use, and not to grow for ever.
+    engine.dialect = _DIALECTS.setdefault("sqlite", engine.dialect)
+    db = engine.connect().execution_options(compiled_cache=_COMPILED)
+
+    @event.listens_for(engine, "begin")
+    def _begin(conn: Connection) -> None:
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.info.get("immediate") else "BEGIN")
+
+    return db
+
+
+def _driver(db: Connection) -> Any:
+    """The driver's connection: bulk statements take tuples as they are."""
+    own = db.connection.driver_connection
+    if own is None:
+        raise Malformed("the connection to the shelf is closed")
+    return own
+
+
+def _many(db: Connection, statement: str, columns: Any) -> None:
+    if not db.in_transaction():
+        db.begin()
+    _driver(db).executemany(statement, zip(*columns, strict=True))
+
+
+def _marks(names: Sequence[str]) -> str:
+    return ", ".join("?" * len(names))
+
+
+@cache
+def _upsert(table: Table) -> tuple[str, tuple[str, ...]]:
+    """The upsert of a row table and the order of its parameters; compiled once a process."""
+    columns = [c.name for c in table.columns]
+    statement = upsert(table)
+    changing = {c: statement.excluded[c] for c in columns if c not in ("system", "source_key")}
+    statement = statement.on_conflict_do_update(index_elements=["system", "source_key"], set_=changing)
+    compiled = statement.compile(dialect=sqlite.dialect(paramstyle="qmark"), column_keys=columns)
+    return str(compiled), tuple(compiled.positiontup or ())

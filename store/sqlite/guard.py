@@ -1,0 +1,58 @@
+"""The triggers of `store.guard` in a shelf's file, made with its tables."""
+
+from sqlalchemy import Connection, Table
+
+from schemas.errors import Refused
+from store.guard import PASSING, PASSING_COLUMNS
+from store.tables import DELIVERY, HOLDING_TABLES, META
+
+VERSION = 2
+_VERBS = ("INSERT", "UPDATE", "DELETE")
+_STALE = "SELECT 1 FROM capability c WHERE c.size > NEW.size OR (c.size = NEW.size AND c.root <> NEW.root)"
+_NEWEST = "SELECT digest FROM capability WHERE size = (SELECT max(size) FROM capability)"
+
+
+def prepare(db: Connection) -> None:
+    """Make the tables and their guards, once; a shelf of the first version gets what it lacks."""
+    found = db.exec_driver_sql("PRAGMA user_version").scalar()
+    if found == VERSION:
+        db.rollback()
+        return
+    if found is not None and found > VERSION:
+        db.rollback()
+        raise Refused("this shelf was written by a later version", "Use that version.")
+    META.create_all(db)
+    columns = {row[1] for row in db.exec_driver_sql(f"PRAGMA table_info({DELIVERY.name})")}
+    if "capability" not in columns:
+        db.exec_driver_sql(f"ALTER TABLE {DELIVERY.name} ADD COLUMN capability VARCHAR")
+    for statement in _triggers():
+        db.exec_driver_sql(statement)
+    db.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+    db.commit()
+
+
+def _triggers() -> list[str]:
+    """Guards of every table that holds something of somebody, and of the capabilities themselves."""
+    return [
+        *(_guard(META.tables[name], verb) for name in HOLDING_TABLES for verb in _VERBS),
+        _refusal("capability_stale", "INSERT ON capability", f"EXISTS ({_STALE})", "the capability is out of date"),
+        _refusal("capability_kept", "UPDATE ON capability", "TRUE", "capabilities are kept as they were"),
+        _refusal("capability_there", "DELETE ON capability", "TRUE", "capabilities are kept as they were"),
+        _refusal(
+            "granted_known", "INSERT ON granted", f"NEW.digest NOT IN ({_NEWEST})", "the capability is out of date"
+        ),
+    ]
+
+
+def _guard(table: Table, verb: str) -> str:
+    when, what = "NOT EXISTS (SELECT 1 FROM granted)", verb
+    if (table.name, verb) in PASSING:
+        when = "FALSE"
+    if (table.name, verb) in PASSING_COLUMNS:
+        free = PASSING_COLUMNS[table.name, verb]
+        what = f"UPDATE OF {', '.join(c.name for c in table.c if c.name not in free)}"
+    return _refusal(f"{table.name}_{verb.lower()}", f'{what} ON "{table.name}"', when, "no capability")
+
+
+def _refusal(name: str, what: str, when: str, told: str) -> str:
+    return f"CREATE TRIGGER IF NOT EXISTS \"{name}\" BEFORE {what} WHEN {when} BEGIN SELECT RAISE(ABORT, '{told}'); END"
