@@ -8,7 +8,7 @@ the next run. Sources: R22, R55, GDPR 28(3)(g); the order of work is in docs/spe
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -234,7 +234,7 @@ def _erase_group(
         marks = _marks(house, [p.agency for p in mine])
         hands = _HouseHands(broom, house, at)
         done = {p.agency: _carry_out(broom, hands, p, at, told) for p in mine}
-        findings = _search(broom, house, [p.agency for p in mine], marks)
+        findings = _purged(broom, house) or _search(broom, house, [p.agency for p in mine], marks)
         for p in mine:
             steps = done[p.agency]
             yield steps if isinstance(steps, Erasure) else _finish(broom, house, p, steps, findings, at)
@@ -272,6 +272,17 @@ def _marks(house: House, codes: Sequence[AgencyCode]) -> dict[AgencyCode, str]:
     return {c: s for c in codes if (s := sirets.get(c)) is not None and shared.count(s) == 1}
 
 
+def _purged(broom: Broom, house: House) -> str | None:
+    """None, or what was in the way: nothing is searched, and nothing certified, before what was dropped is written
+    over."""
+    house.db.rollback()
+    try:
+        engine.of(broom.home).purge()
+    except _IN_THE_WAY as no:
+        return type(no).__name__
+    return None
+
+
 def _search(
     broom: Broom, house: House, codes: Sequence[AgencyCode], marks: Mapping[AgencyCode, str]
 ) -> tuple[residue.Finding, ...] | str:
@@ -281,8 +292,13 @@ def _search(
     inboxes = tuple(p for p in house.inboxes() if p.is_dir())
     house.db.rollback()
     try:
-        return residue.search(residue.Where(home.root, home.keys, inboxes, orchestrator, broom.kept, marks), codes)
-    except (OSError, sqlite3.Error) as no:
+        where = residue.Where(home.root, home.keys, inboxes, orchestrator, broom.kept, marks)
+        eye = engine.of(home).eye()
+        if eye is None:
+            return residue.search(where, codes)
+        with eye:
+            return residue.search(replace(where, database=eye), codes)
+    except (OSError, sqlite3.Error, SQLAlchemyError) as no:
         return type(no).__name__
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from connectors import odbc
+from ledger.lines import write_whole
 from pipelines.erasure import note_ends
 from pipelines.warrants import Warrants
 from schemas.capability import Act
@@ -18,6 +19,7 @@ from schemas.report import Report
 from store import engine, register
 from store.house import House
 from store.keys import Keyring, create_root, open_root
+from store.postgres.settings import Settings
 
 SOURCES_HEADER = ["code_agence", "systeme", "odbc"]
 READ_BY_ODBC = (System.SPILASUITE,)
@@ -26,8 +28,9 @@ READ_BY_ODBC = (System.SPILASUITE,)
 # -- a home ------------------------------------------------------------------------------------------------------------
 
 
-def make(home: Home, passphrase: str | None, protect: bool = False) -> bool:
-    """Make a home; True when there was none. `protect`: the passphrase guards its root key.
+def make(home: Home, passphrase: str | None, protect: bool = False, store: str | None = None) -> bool:
+    """Make a home; True when there was none. `protect`: the passphrase guards its root key. `store`: the URL of a
+    PostgreSQL database; without it each shelf is a file.
 
     A home that is there stays as it is. One that was only half made has sealed nothing yet: it is made again.
     """
@@ -45,8 +48,17 @@ def make(home: Home, passphrase: str | None, protect: bool = False) -> bool:
         home.root_key.unlink()
     if not home.root_key.exists():
         create_root(home, passphrase)
+    if store is not None:
+        choose_store(home, store)
     House.open(home, create=True).db.close()
     return True
+
+
+def choose_store(home: Home, url: str) -> None:
+    """A home whose records are in this PostgreSQL database, noted before anything is made in it."""
+    if not home.store.exists():
+        write_whole(home.store, Settings.new(url).as_bytes())
+    write_whole(home.settings, engine.POSTGRESQL.encode())
 
 
 # -- the register ------------------------------------------------------------------------------------------------------

@@ -23,6 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
+from retention import residue_tables
 from schemas.ids import AgencyCode
 
 # Whose it is is in the name; what is inside is sealed or evidence.
@@ -43,7 +46,8 @@ class Where:
     """What to search. `marks`: texts that only one agency has (its SIRET), looked for in the bytes of the house's
     database.
 
-    `kept`: names of the orchestrator's own erasure jobs, assets and sensors, whose records are evidence.
+    `kept`: names of the orchestrator's own erasure jobs, assets and sensors, whose records are evidence. `database`:
+    where the records are in PostgreSQL, a login that sees the clear columns of everybody.
     """
 
     home: Path
@@ -52,6 +56,7 @@ class Where:
     orchestrator: Path | None = None
     kept: frozenset[str] = frozenset()
     marks: Mapping[AgencyCode, str] = field(default_factory=dict)
+    database: Connection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +84,19 @@ def search(where: Where, codes: Collection[AgencyCode]) -> tuple[Finding, ...]:
     wanted = frozenset(codes)
     with tempfile.TemporaryDirectory(prefix="depositaire-control-") as folder:
         control = plant(Path(folder), where.kept)
-        findings = []
+        findings: list[Finding] = []
         for place, (look, planted) in SEARCHES.items():
             _, found = look(control, frozenset({CONTROL}))
             if place == "orchestrator" and where.orchestrator is None:
                 continue
             looked_at, hits = look(where, wanted)
             findings.append(Finding(place, looked_at, hits, planted, found.get(CONTROL, 0)))
-        return tuple(findings)
+    if where.database is not None:
+        for place, (looked_at, hits, planted, found_there) in residue_tables.search(
+            where.database, wanted, CONTROL, _named, _bare
+        ).items():
+            findings.append(Finding(place, looked_at, hits, planted, found_there))
+    return tuple(findings)
 
 
 def left(findings: Iterable[Finding], code: AgencyCode) -> dict[str, int]:

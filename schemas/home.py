@@ -36,6 +36,11 @@ class Home:
         return self.root / "policies"
 
     @property
+    def store(self) -> Path:
+        """How the database is reached, with passwords; not there when each shelf is a file (`store.sqlite`)."""
+        return self.keys / "store.json"
+
+    @property
     def house(self) -> Path:
         """The register of agencies, the journal of deliveries, the sealed sources, the inboxes that were read."""
         return self.root / "house.sqlite"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Dialect, String, bindparam
+from sqlalchemy import BigInteger, Boolean, Dialect, Integer, String, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
@@ -15,9 +15,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
     """column IN (values), as one bound parameter whatever their number: texts, or whole numbers."""
-    many = list(values)
-    numbers = bool(many) and isinstance(many[0], int)
-    return _Among(column, bindparam(None, many, type_=_Many(numbers)))
+    return _Among(column, bindparam(None, list(values), type_=_Many(isinstance(column.type, Integer))))
 
 
 class _Many(TypeDecorator[list[Any]]):

@@ -5,12 +5,15 @@ agency's own login sees its own rows and no others. Statements of store/ never n
 agency's. Values reach the database bound; no engine puts one into a text.
 """
 
+import os
+import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from schemas.errors import Malformed
 from schemas.home import Home
 from schemas.ids import AgencyCode
 
@@ -20,12 +23,20 @@ class Engine(Protocol):
 
     name: str
 
+    def close(self) -> None:
+        """Close what is kept open. It opens again when it is needed."""
+        ...
+
     # -- the house -----------------------------------------------------------------------------------------------------
 
     def has_house(self) -> bool: ...
 
     def house(self) -> Connection:
         """Register, journal, sources, inboxes."""
+        ...
+
+    def make_house(self) -> None:
+        """Its tables, where they are missing."""
         ...
 
     # -- one agency's shelf (None: the portal's) -----------------------------------------------------------------------
@@ -48,6 +59,15 @@ class Engine(Protocol):
 
     def drop(self, agency: AgencyCode) -> bool:
         """Remove the shelf. True when there was one; again is the same as once."""
+        ...
+
+    def purge(self) -> None:
+        """After shelves were dropped: write anew what shared their pages. Nothing to do where a shelf is a file. Raises
+        TryAgain when somebody is in the way."""
+        ...
+
+    def eye(self) -> Connection | None:
+        """A connection that sees the clear columns of everybody, to look for residue; None where files are searched."""
         ...
 
     # -- on an open connection -----------------------------------------------------------------------------------------
@@ -75,11 +95,42 @@ class Engine(Protocol):
         ...
 
 
-def of(home: Home) -> Engine:
-    """The engine of a home."""
-    from store.sqlite.engine import SqliteEngine
+POSTGRESQL = '[store]\nengine = "postgresql"\n'
+# Engines keep connections open, and a connection is never shared with a child process.
+_KNOWN: dict[tuple[int, Home], Engine] = {}
 
-    return SqliteEngine(home)
+
+def of(home: Home) -> Engine:
+    """The engine of a home: SQLite, unless its settings (`depositaire.toml`) say PostgreSQL."""
+    known = _KNOWN.get((os.getpid(), home))
+    if known is not None:
+        return known
+    if not _says_postgresql(home):
+        from store.sqlite.engine import SqliteEngine
+
+        return SqliteEngine(home)
+    from store.postgres.engine import PostgresEngine
+
+    return _KNOWN.setdefault((os.getpid(), home), PostgresEngine(home))
+
+
+def close_all() -> None:
+    """Close the connections that are kept open."""
+    while _KNOWN:
+        _KNOWN.popitem()[1].close()
+
+
+def _says_postgresql(home: Home) -> bool:
+    try:
+        said = tomllib.loads(home.settings.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise Malformed(f"{home.settings.name} cannot be read", "Write it as TOML, in UTF-8.") from None
+    chosen = said.get("store", {}).get("engine", "sqlite")
+    if chosen not in ("sqlite", "postgresql"):
+        raise Malformed(f"{home.settings.name}: store.engine is neither sqlite nor postgresql")
+    return bool(chosen == "postgresql")
 
 
 def on(db: Connection) -> Engine:

@@ -31,7 +31,7 @@ from schemas.errors import Malformed
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from schemas.report import Report
-from store import engine, register
+from store import engine
 from store.keys import Keyring
 from store.sealing import framed, seal, unseal
 
@@ -77,13 +77,9 @@ class House:
                 "there is no home here",
                 "Run `depositaire init --home DIR` first, or name the home with --home or DEPOSITAIRE_HOME.",
             )
-        home.root.mkdir(parents=True, exist_ok=True)
-        house = cls(home)
         if create:
-            META.create_all(house.db)
-            register.META.create_all(house.db)
-            house.db.commit()
-        return house
+            engine.of(home).make_house()
+        return cls(home)
 
     def __enter__(self) -> Self:
         return self

@@ -239,6 +239,18 @@ class Keyring:
             )
 
 
+def login(home: Home, agency: AgencyCode | None) -> str:
+    """The password of an agency's login to the database, made when it is first asked for. It opens no row, and goes
+    with the key ring: raises Refused when there is none."""
+    path = home.keyring(agency)
+    if not path.exists():
+        raise Refused("the keys of this agency do not exist: nothing is held for it, or it was erased")
+    with closing(_connect(path)) as db, db:
+        db.execute("CREATE TABLE IF NOT EXISTS login (id INTEGER PRIMARY KEY CHECK (id = 1), password TEXT NOT NULL)")
+        db.execute("INSERT OR IGNORE INTO login VALUES (1, ?)", (base64.urlsafe_b64encode(os.urandom(SIZE)).decode(),))
+        return str(db.execute("SELECT password FROM login").fetchone()[0])
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=30)
     # No write-ahead log beside keys: old pages would outlive their destruction there. EXTRA: a commit survives a

@@ -20,12 +20,15 @@ REFUSED = 3
 
 
 def init(
-    setting: Setting, passphrase: Annotated[bool, typer.Option("--passphrase", help=say("option.passphrase"))] = False
+    setting: Setting,
+    passphrase: Annotated[bool, typer.Option("--passphrase", help=say("option.passphrase"))] = False,
+    store: Annotated[str | None, typer.Option("--store", metavar="URL", help=say("option.store"))] = None,
 ) -> int:
     from pipelines import opening
     from pipelines.defs.instance import write_instance
 
-    made = opening.make(setting.home, setting.passphrase if passphrase else None, protect=passphrase)
+    url = sys.stdin.readline().rstrip("\n") if store == "-" else store
+    made = opening.make(setting.home, setting.passphrase if passphrase else None, protect=passphrase, store=url)
     write_instance(setting.home)
     if setting.as_json:
         emit({"home": str(setting.home.root), "keys": str(setting.home.keys), "created": made})

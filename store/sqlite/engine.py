@@ -28,6 +28,9 @@ class SqliteEngine:
     def __init__(self, home: Home) -> None:
         self._home = home
 
+    def close(self) -> None:
+        """Nothing is kept open."""
+
     # -- the house -----------------------------------------------------------------------------------------------------
 
     def has_house(self) -> bool:
@@ -35,6 +38,15 @@ class SqliteEngine:
 
     def house(self) -> Connection:
         return self._connect(self._home.house)
+
+    def make_house(self) -> None:
+        from store import house, register
+
+        self._home.root.mkdir(parents=True, exist_ok=True)
+        with self.house() as db:
+            house.META.create_all(db)
+            register.META.create_all(db)
+            db.commit()
 
     # -- one agency's shelf --------------------------------------------------------------------------------------------
 
@@ -77,6 +89,12 @@ class SqliteEngine:
             os.fsync(handle)
             os.close(handle)
         return gone
+
+    def purge(self) -> None:
+        """A shelf that was dropped shared its pages with nobody."""
+
+    def eye(self) -> None:
+        """The files themselves are searched."""
 
     # -- on an open connection -----------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import pytest
 
 from ledger.entry import Receipt
 from schemas.ids import AGENCY_SYSTEMS
+from tests import engines
 from tests.functional.conftest import SAMPLES, Installation, noon
 from tests.functional.test_samples import differences
 
@@ -61,7 +62,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def duration(before: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
-    root = Path(shutil.copytree(before, tmp_path_factory.mktemp("timed") / "copy"))
+    root = Path(engines.copied(before, tmp_path_factory.mktemp("timed") / "copy"))
     started = time.monotonic()
     assert kill_after(root, 0.0) or True
     Installation.on(root).sync(noon(DAY))
@@ -69,7 +70,7 @@ def duration(before: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
 
 
 def check_killed(before: Path, root: Path, seconds: float) -> bool:
-    shutil.copytree(before, root)
+    engines.copied(before, root)
     killed = kill_after(root, seconds)
     installation = Installation.on(root)
     reports = installation.sync(noon(DAY))
@@ -120,7 +121,7 @@ def test_a_shelf_that_was_committed_without_its_receipt_gets_it_once(
 ) -> None:
     from pipelines.books import Books
 
-    root = Path(shutil.copytree(before, tmp_path / "copy"))
+    root = Path(engines.copied(before, tmp_path / "copy"))
     installation = Installation.on(root)
 
     def dies(*_: Any) -> None:

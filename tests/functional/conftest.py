@@ -24,6 +24,7 @@ from store.agency import OpenShelf
 from store.export import write_tables
 from store.house import House
 from store.keys import Keyring, create_root, open_root
+from tests import engines
 from tests.leave import capability, warrant
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -50,7 +51,7 @@ class Installation:
         self.home = Home.at(root / "home")
         self.inbox = root / "inbox"
         create_root(self.home)
-        House.open(self.home, create=True).db.close()
+        engines.furnish(self.home)
 
     @classmethod
     def on(cls, root: Path) -> "Installation":

@@ -24,6 +24,7 @@ from schemas.records import RECORDS
 from store import engine
 from store.agency import OpenShelf
 from store.keys import Keyring, open_root
+from tests import engines
 from tests.functional.conftest import DAYS, SAMPLES, Installation, noon, read_jsonl
 from tests.leave import capability, warrant
 
@@ -103,8 +104,8 @@ def test_nothing_of_a_person_lies_in_clear_in_the_home_or_in_temporary_files(nig
 def swept(nights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A copy of everything the day before, and the same home after the window of A0003 has closed."""
     folder = tmp_path_factory.mktemp("swept")
-    yesterday = Path(shutil.copytree(nights, folder / "yesterday"))
-    today = Path(shutil.copytree(nights, folder / "today"))
+    yesterday = Path(engines.copied(nights, folder / "yesterday"))
+    today = Path(engines.copied(nights, folder / "today"))
     installation = Installation.on(today)
     from store.house import House
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from schemas.ids import System
+from tests import engines
 from tests.functional.conftest import DAYS, SAMPLES, Installation, noon, read_jsonl
 
 EXPECT = json.loads((SAMPLES / "expect.json").read_text())
@@ -96,7 +97,7 @@ def after_three_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_odd_delivery_gives_what_is_expected(case: str, after_three_days: Path, tmp_path: Path) -> None:
     folder = SAMPLES / "faults" / case
     entry = json.loads((folder / "expect.json").read_text())
-    shutil.copytree(after_three_days, tmp_path / "copy")
+    engines.copied(after_three_days, tmp_path / "copy")
     installation = Installation.on(tmp_path / "copy")
     system = System(entry["system"])
     if system is System.PORTAL:

@@ -36,6 +36,7 @@ from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.mandate import Purpose, RestrictedBy
 from store.agency import OpenShelf
 from store.keys import Keyring, open_root
+from tests import engines
 from tests.functional.conftest import RUN, SAMPLES, Installation, Quiet, noon, read_jsonl
 from tests.generative.plain_mandate import Said, allowed, to_be_erased
 from tests.generative.test_fold_model import plainly
@@ -381,7 +382,7 @@ def play(folder: Path, monkeypatch: pytest.MonkeyPatch, seeds: range, steps: int
     done: Counter[str] = Counter()
     with installations(folder) as template:
         for seed in seeds:
-            shutil.copytree(template, folder / "live")
+            engines.copied(template, folder / "live")
             machine = Machine(folder / "live", random.Random(seed), memory)
             memory.lines.clear()
             for n in range(HISTORY):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from portal.cli import run
+from tests import engines
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 INSTRUCTION = """\
@@ -88,7 +89,8 @@ class Desk:
 
     def open(self) -> None:
         """A home with its register and its instructions, before the first delivery."""
-        assert self("init").code == 0
+        url = engines.store()
+        assert self("init", *(("--store", url) if url else ())).code == 0
         assert self("agencies", "load", SAMPLES / "agencies" / "AGENCES_20260105.csv", "--at", "2026-01-05").code == 0
         assert self("instruct", "--all", "--file", self.instruction(), "--at", "2026-01-05").code == 0
 
@@ -141,5 +143,5 @@ def night(_first_night: tuple[Path, Said]) -> Desk:
 @pytest.fixture
 def after_night(_first_night: tuple[Path, Said], tmp_path: Path) -> Desk:
     """A copy of the home after the first night: a home can be copied and moved."""
-    shutil.copytree(_first_night[0], tmp_path / "copy")
+    engines.copied(_first_night[0], tmp_path / "copy")
     return Desk(tmp_path / "copy")

@@ -4,7 +4,6 @@ import csv
 import datetime as dt
 import io
 import json
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ledger.log import Log
 from schemas.home import Home
 from schemas.ids import AgencyCode
 from store.keys import open_root
+from tests import engines
 from tests.functional.cli.conftest import Desk
 
 AT = ("--at", "2026-01-08")
@@ -109,7 +109,7 @@ def sheets(path: Path) -> dict[str, list[list[str]]]:
 
 def with_orders(night: Path, root: Path) -> Desk:
     """A copy of a home in which every agency has an order with a reference of its own."""
-    shutil.copytree(night, root)
+    engines.copied(night, root)
     desk = Desk(root)
     for agency in NAMES:
         own = COMMON.replace("AVENANT-7", f"AVENANT DE {agency[::-1]}")

@@ -1,6 +1,5 @@
 """Real nights on a real home, told to Dagster; made once and copied for each test."""
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pipelines.sync import Night
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from schemas.report import Report
+from tests import engines
 from tests.functional.conftest import SAMPLES, Installation, noon
 
 DAY = "2026-01-05"
@@ -95,7 +95,7 @@ def first_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def after(first_night: Path, tmp_path: Path) -> Installation:
-    return Installation.on(Path(shutil.copytree(first_night, tmp_path / "copy")))
+    return Installation.on(Path(engines.copied(first_night, tmp_path / "copy")))
 
 
 @pytest.fixture

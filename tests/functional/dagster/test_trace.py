@@ -1,6 +1,5 @@
 """An agency is forgotten by Dagster: every row and every byte, and nothing of anybody else."""
 
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from schemas.errors import TryAgain
 from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from store.house import House
+from tests import engines
 from tests.functional.conftest import Installation, noon
 from tests.functional.dagster.conftest import bytes_holding, colours, launched_on_the_page, settle
 
@@ -34,7 +34,7 @@ RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_e
 @pytest.fixture(scope="module")
 def spoken(first_night: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A0001 wherever Dagster can speak of it: alone, among others, at the edge of a range, in a backfill, in a tick."""
-    root = Path(shutil.copytree(first_night, tmp_path_factory.mktemp("spoken-of") / "copy"))
+    root = Path(engines.copied(first_night, tmp_path_factory.mktemp("spoken-of") / "copy"))
     there = Installation.on(root)
     with House.open(there.home) as house:
         house.remember_inbox(there.inbox)
@@ -72,7 +72,7 @@ def backfill_of(instance: dg.DagsterInstance) -> PartitionBackfill:
 
 @pytest.fixture
 def spoken_of(spoken: Path, tmp_path: Path) -> Installation:
-    return Installation.on(Path(shutil.copytree(spoken, tmp_path / "spoken-of")))
+    return Installation.on(Path(engines.copied(spoken, tmp_path / "spoken-of")))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from ledger.acts import instruct
 from ledger.instruction_file import Draft
@@ -22,13 +23,14 @@ from schemas.ids import AgencyCode, System
 from schemas.mandate import Purpose
 from schemas.records import RECORDS
 from schemas.report import Report
-from store import register
+from store import engine, register
 from store.agency import OpenShelf
 from store.house import House
 from store.keys import Keyring, create_root, open_root
 from store.register import HEADER
 from store.sealing import row_aad, seal
 from store.tables import LINE, ROWS
+from tests import engines
 from tests.leave import capability, warrant
 
 A1, A2, A3 = AgencyCode("A0001"), AgencyCode("A0002"), AgencyCode("A0003")
@@ -51,7 +53,7 @@ class Installation:
         self.home = Home.at(root / "home", root / "keys")
         self.inbox = root / "inbox"
         create_root(self.home)
-        House.open(self.home, create=True).db.close()
+        engines.furnish(self.home)
         self.root = open_root(self.home)
 
     def load(self, ends: Mapping[AgencyCode, str], day: str = "20260105") -> Report:
@@ -140,8 +142,8 @@ class Installation:
         return self._keys("portal_attachment")
 
     def _keys(self, table: str) -> set[str]:
-        with closing(sqlite3.connect(self.home.shelf(None))) as db:
-            return {key for (key,) in db.execute(f"SELECT source_key FROM {table}")}
+        with engine.of(self.home).shelf(None) as db:
+            return set(db.scalars(select(ROWS[table].c.source_key)))
 
     def person(self, code: AgencyCode) -> str:
         """The agency's only person, read with its keys."""
@@ -154,9 +156,8 @@ class Installation:
             return shelf.open_row("person", row.system, row.source_key, row.kid, row.sealed)
 
     def register_row(self, code: AgencyCode) -> dict[str, Any]:
-        with closing(sqlite3.connect(self.home.house)) as db:
-            db.row_factory = sqlite3.Row
-            return dict(db.execute("SELECT * FROM agency WHERE code = ?", (code,)).fetchone())
+        with House.open(self.home) as house:
+            return dict(house.db.execute(select(register.AGENCY).where(register.AGENCY.c.code == code)).one()._mapping)
 
     def named(self, code: AgencyCode) -> set[str]:
         """Every file under the installation whose name or bytes hold the code, but for databases that others share."""
@@ -179,17 +180,15 @@ def put(shelf: OpenShelf, table: str, system: str, key: str, values: Mapping[str
     text = "\x1f".join(values.get(f.name, "0" if f.kind is Kind.DATETIME else "") for f in record.sealed_fields)
     sealed = seal(shelf.keyring.cipher(kid), text.encode(), row_aad(shelf.binding(table, system), key, kid))
     with shelf.writing() as db:
-        owner = db.execute(
-            LINE.insert().values(system=system, source=table, key=key, signature=b"", live=1)
-        ).inserted_primary_key
-        assert owner is not None
+        owner = (db.scalar(select(func.max(LINE.c.id))) or 0) + 1
+        db.execute(LINE.insert().values(id=owner, system=system, source=table, key=key, signature=b"", live=1))
         db.execute(
             ROWS[table]
             .insert()
             .values(
                 system=system,
                 source_key=key,
-                owner=owner[0],
+                owner=owner,
                 dropped=0,
                 kid=kid,
                 digest=b"",

@@ -152,6 +152,7 @@ def test_a_capability_is_not_made_by_hand() -> None:
         Capability(CODE, Act.ERASE, good.systems, good.purposes, (), None, good.minted_at, None, 0, "", object())
 
 
+@pytest.mark.files
 def test_a_shelf_of_the_first_version_gets_its_guards(tmp_path: Path, home: Home, keyring: Keyring) -> None:
     path = home.shelf(CODE)
     path.parent.mkdir(parents=True)

