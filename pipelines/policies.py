@@ -41,8 +41,12 @@ def adopt(home: Home, file: Path, at: datetime) -> Policy:
         raise Malformed("the policy is empty, or longer than 20 MiB", "Give the file that people are shown.")
     digest, since = sha256(raw).hexdigest(), at.astimezone(UTC).replace(microsecond=0)
     known = versions(home)
-    if known and known[-1].since > since:
-        raise Refused("a later version of the policy is kept already", "Versions are kept in the order of their dates.")
+    # Of two that begin at one instant nobody could tell which is in force.
+    if known and (known[-1].since > since or (known[-1].since == since and known[-1].sha256 != digest)):
+        raise Refused(
+            "a version of the policy of that instant or later is kept already",
+            "Versions are kept in the order of their dates.",
+        )
     made = Policy(since, digest, _PLACEHOLDER.encode() in raw)
     if known and known[-1].sha256 == digest:
         return Policy(known[-1].since, digest, made.open_place)

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import compress
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, literal, select
 
 from ledger import acts
 from ledger.canonical import instant
@@ -200,7 +200,7 @@ def _counts(db: Connection, table: str) -> list[tuple[str, int, int]]:
     """By system: rows, and persons that they name (0 for tables about no person)."""
     t = ROWS[table]
     person = t.c[BOUND_TO[table]] if table in BOUND_TO else None
-    persons = func.count(person.distinct()) if person is not None else func.count(None)
+    persons = func.count(person.distinct()) if person is not None else literal(0)
     return [tuple(r) for r in db.execute(select(t.c.system, func.count(), persons).group_by(t.c.system))]
 
 

@@ -90,17 +90,18 @@ def admit(
     left = Reading(
         reading.system, reading.locus, reading.deliveries, lines, rows, reading.endings, content, reading.snapshot
     )
-    excess = _excess(reading, left, mandates)
+    excess = _excess(reading, left, mandates, frozen)
     return Admitted(left, held, tuple(mandates), excess, _MADE_BY_THE_GATE)
 
 
-def _excess(came: Reading, left: Reading, mandates: Sequence[Mandate | None]) -> tuple[Excess, ...]:
-    """By delivery. `came` is the reading without what is frozen: a restriction is no excess of the source."""
+def _excess(came: Reading, left: Reading, mandates: Sequence[Mandate | None], frozen: np.ndarray) -> tuple[Excess, ...]:
+    """By delivery. `came` is the reading without what is frozen, and frozen lines are not counted: a restriction is no
+    excess of the source."""
     nothing = Excess({}, {})
     if all(m is None or _everything(came.system, m) for m in mandates):
         return (nothing,) * len(mandates)
     d = left.lines["d"].to_numpy()
-    withheld = left.lines["outcome"].to_numpy(zero_copy_only=False) == WITHHELD
+    withheld = (left.lines["outcome"].to_numpy(zero_copy_only=False) == WITHHELD) & ~frozen
     lines: list[Counter[str]] = [Counter() for _ in mandates]
     for n, source in zip(
         d[withheld].tolist(), left.lines["source"].filter(pa.array(withheld)).to_pylist(), strict=True

@@ -46,6 +46,7 @@ class Authority:
         self.folder = folder
         folder.mkdir(parents=True)
         root, signer = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        self._root_key = root
         self._root = _certificate("Racine Exemple", root, "Racine Exemple", root, (-1, 3650), None, True, keyed)
         made = _certificate("Horodatage Exemple", signer, "Racine Exemple", root, days, usage, critical, keyed)
         self.trust = folder / "root.pem"
@@ -61,6 +62,13 @@ class Authority:
     def roots(self) -> tuple[x509.Certificate, ...]:
         return (self._root,)
 
+    def under(self, name: str) -> tuple[x509.Certificate, x509.Certificate]:
+        """Another root, and our root's key certified by it: a chain that is longer by one."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        above = _certificate(name, key, name, key, (-1, 3650), None, True, True)
+        between = _certificate("Racine Exemple", self._root_key, name, key, (-1, 3650), None, True, True)
+        return above, between
+
     def answer(self, question: bytes) -> bytes:
         """What the authority answers to a TimeStampReq."""
         (self.folder / "question").write_bytes(question)
@@ -73,6 +81,16 @@ class Authority:
         (self.folder / "content").write_bytes(content)
         self._openssl("cms", "-sign", "-binary", "-nodetach", "-md", "sha256", "-nosmimecap", "-econtent_type",
                       TST_INFO, "-in", "content", "-signer", "signer.pem", "-inkey", "signer.key", "-outform", "DER",
+                      "-out", "token")  # fmt: skip
+        return der(0x30, der(0x30, b"\x02\x01\x00") + (self.folder / "token").read_bytes())
+
+    def signed_by_two(self, content: bytes, other: "Authority") -> bytes:
+        """An answer with this content that another authority signs too, with our certificate alone in it."""
+        (self.folder / "content").write_bytes(content)
+        signers = [(a.folder / "signer.pem", a.folder / "signer.key") for a in (self, other)]
+        named = [str(x) for pem, key in signers for x in ("-signer", pem, "-inkey", key)]
+        self._openssl("cms", "-sign", "-binary", "-nodetach", "-md", "sha256", "-nosmimecap", "-nocerts", "-certfile",
+                      "signer.pem", "-econtent_type", TST_INFO, "-in", "content", *named, "-outform", "DER",
                       "-out", "token")  # fmt: skip
         return der(0x30, der(0x30, b"\x02\x01\x00") + (self.folder / "token").read_bytes())
 

@@ -133,7 +133,8 @@ class Pack:
             leaf = json.loads(raw)
             stated = {field: leaf[field] for field in ("at", "commitment", "kind")}
             ours = {"agency": self.agency, "format": "depositaire-leaf", "index": index, "version": 1, **stated}
-            if _canonical(ours) != raw or not INSTANT.fullmatch(leaf["at"]) or type(leaf["kind"]) is not int:
+            whole = raws[at : at + 2] == len(raw).to_bytes(2, "big") and _canonical(ours) == raw
+            if not whole or not INSTANT.fullmatch(leaf["at"]) or type(leaf["kind"]) is not int:
                 no(f"l'inscription {index} n'est pas à sa place | leaf {index} is not in its place")
             yield raw, leaf
             at, index = at + 2 + len(raw), index + 1

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from ledger.entry import Receipt
-from schemas.ids import AGENCY_SYSTEMS
+from schemas.ids import AGENCY_SYSTEMS, AgencyCode
+from store.agency import Shelf
 from tests import engines
-from tests.functional.conftest import SAMPLES, Installation, noon
+from tests.functional.conftest import RUN, SAMPLES, Installation, noon
 from tests.functional.test_samples import differences
 
 DAY = "2026-01-06"
@@ -134,3 +136,13 @@ def test_a_shelf_that_was_committed_without_its_receipt_gets_it_once(
     installation.sync(noon(DAY))
     for agency in ("A0001", "A0002", "A0003"):
         assert_receipts(installation, agency)
+        receipts = [e for e in installation.log(agency).read().entries if isinstance(e, Receipt)]
+        assert all(e.instructions and e.layout and e.code_version and e.run == RUN for e in receipts)
+    # Stopped between the log and the shelf: what the log has is not told it again, though nothing new came.
+    with Shelf.known(installation.home, AgencyCode("A0002")) as shelf:
+        with shelf.noting() as db:
+            db.execute(text("UPDATE delivery SET receipted = 0"))
+        installation.sync(noon(DAY))
+        shelf.db.rollback()
+        assert shelf.db.scalar(text("SELECT count(*) FROM delivery WHERE receipted = 0")) == 0
+    assert_receipts(installation, "A0002")

@@ -29,7 +29,7 @@ def attachment(key: str, agency: str, at: str = AT) -> str:
 
 
 class Portal:
-    """Snapshots of an installation where A0001 was erased."""
+    """Snapshots of an installation whose agency A0001 ended, and is erased by `erase`."""
 
     def __init__(self, root: Path) -> None:
         self.installation = Installation(root)
@@ -38,16 +38,18 @@ class Portal:
                 ((1, "2025-12-01"), (2, ""))]  # fmt: skip
         file.write_text("\n".join([REGISTER, *rows, ""]))
         self.installation.load_register(file)
+
+    def erase(self) -> None:
         with House.open(self.installation.home) as house, house.writing() as db:
             register.mark_erased(db, AgencyCode("A0001"), dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
 
-    def hear(self, accounts: Sequence[str], attachments: Sequence[str]) -> dict[str, Any]:
+    def hear(self, accounts: Sequence[str], attachments: Sequence[str], day: str = "2026-01-05") -> dict[str, Any]:
         folder = self.installation.inbox / "_portal"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for name, header, lines in (("COMPTES", ACCOUNTS, accounts), ("RATTACHEMENTS", ATTACHMENTS, attachments)):
             text = "\n".join([header, *lines, f"FIN;{len(lines)}", ""])
-            (folder / f"PORTAIL_{name}_20260105.csv").write_text(text)
-        [report] = self.installation.sync(noon("2026-01-05"), systems=(), portal=True)
+            (folder / f"PORTAIL_{name}_{day.replace('-', '')}.csv").write_text(text)
+        *_, report = self.installation.sync(noon(day), systems=(), portal=True)
         assert report["outcome"] == "accepted", report["reason"]
         return report
 
@@ -57,7 +59,26 @@ class Portal:
 
 @pytest.fixture
 def portal(tmp_path: Path) -> Portal:
-    return Portal(tmp_path)
+    made = Portal(tmp_path)
+    made.erase()
+    return made
+
+
+def test_an_attachment_to_an_erased_agency_is_not_kept(portal: Portal) -> None:
+    portal.hear([account("C1"), account("C2")], [attachment("C1", "A0001"), attachment("C2", "A0002")])
+    assert portal.keys("portal_account") == ["C2"]
+    assert [key.split(":")[:2] for key in portal.keys("portal_attachment")] == [["C2", "A0002"]]
+
+
+def test_what_is_held_of_an_agency_goes_with_the_first_snapshot_after_its_erasure(tmp_path: Path) -> None:
+    portal = Portal(tmp_path)
+    said = ([account("C1"), account("C2")], [attachment("C1", "A0001"), attachment("C2", "A0002")])
+    portal.hear(*said)
+    assert portal.keys("portal_account") == ["C1", "C2"]
+    portal.erase()
+    portal.hear(*said, day="2026-01-06")
+    assert portal.keys("portal_account") == ["C2"]
+    assert [key.split(":")[:2] for key in portal.keys("portal_attachment")] == [["C2", "A0002"]]
 
 
 def test_an_account_whose_other_attachment_is_put_aside_stays(portal: Portal) -> None:

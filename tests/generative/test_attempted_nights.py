@@ -5,6 +5,7 @@ Real deliveries, real connectors; these are wrapped to count what is asked of th
 """
 
 import datetime as dt
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ import pyodbc
 import pytest
 
 from connectors.base import Connector, find
-from ledger.entry import Entry, Instruction, Withdrawal
+from ledger.entry import Entry, Instruction, Window, Withdrawal
 from ledger.orders import Channel, Restrict
 from pipelines import sync
+from pipelines.warrants import Warrants
+from schemas.capability import Act
+from schemas.errors import Refused
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.mandate import RestrictedBy
 from schemas.report import Report
+from store.keys import open_root
 from tests.functional.conftest import RUN, SAMPLES, Installation, Quiet, noon
 from tests.generative import without_instruction
 from tests.generative.without_instruction import A, B, C, begin, instruction
@@ -228,3 +233,35 @@ def test_a_withdrawal_during_one_system_stops_the_systems_after_it_in_the_same_r
     assert [r.outcome for r in first] == ["accepted"]
     second = [r for r in nights.run(NEXT, [System.GPI]) if r.agency == A]
     assert {(r.outcome, r.reason) for r in second} == {("refused", "agency.no_instruction")}
+
+
+def test_a_log_of_the_same_length_that_says_something_else_allows_nothing(nights: Nights) -> None:
+    given, home = instruction(A), nights.installation.home
+    nights.record(A, given)
+    folder = home.ledger(A)
+    kept = shutil.copytree(folder, folder.with_name("kept"))
+    nights.record(A, closed(A, RestrictedBy.TABLE, "lot"))
+    warrant = Warrants(home, open_root(home), NIGHT).grant(A, Act.SYNCHRONISE, System.SDGI)
+    assert warrant.confirm() is warrant.capability
+    shutil.rmtree(folder)
+    kept.rename(folder)
+    nights.record(A, Withdrawal(given.id, NIGHT, NIGHT))
+    assert nights.installation.log(A).head().size == warrant.capability.size
+    with pytest.raises(Refused, match="has changed"):
+        warrant.confirm()
+
+
+def test_only_what_changes_what_is_allowed_moves_the_moment_of_a_run(nights: Nights) -> None:
+    given = instruction(A, systems=(System.SDGI, System.GPI))
+    nights.record(A, given)
+    home = nights.installation.home
+    warrants = Warrants(home, open_root(home), NIGHT)
+    warrants.grant(A, Act.SYNCHRONISE, System.SDGI)
+    nights.record(A, Window(NIGHT.date(), None, NIGHT.date()), NEXT)
+    assert warrants.grant(A, Act.SYNCHRONISE, System.GPI).capability.minted_at == NIGHT
+    other = Warrants(home, open_root(home), NIGHT)
+    other.grant(A, Act.SYNCHRONISE, System.SDGI)
+    nights.record(A, Withdrawal(given.id, NEXT, NEXT), NEXT)
+    for each in (warrants, other):
+        with pytest.raises(Refused, match="no instruction in force"):
+            each.grant(A, Act.SYNCHRONISE, System.GPI)

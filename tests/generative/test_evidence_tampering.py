@@ -253,6 +253,15 @@ def test_a_content_that_names_what_is_not_there_is_found_by_both() -> None:
     assert refused(raw) == (True, True)
 
 
+def test_a_last_leaf_that_says_it_is_longer_than_the_file_is_found_by_both(whole: bytes) -> None:
+    files = members(whole)
+    entries, at = files["log/entries"], 0
+    while (after := at + 2 + int.from_bytes(entries[at : at + 2], "big")) < len(entries):
+        at = after
+    longer = entries[:at] + b"\x7f" + entries[at + 1 :]
+    assert refused(forged({**files, "log/entries": longer})) == (True, True)
+
+
 @pytest.mark.soak
 def test_every_changed_byte_of_the_log_of_a_thousand_leaves_is_found_by_both() -> None:
     raw = pack(1_000)

@@ -40,6 +40,7 @@ def test_a_preview_counts_what_would_be_withheld_and_writes_nothing(after_night:
     (found,) = said.json
     assert {c["table"] for c in found["withheld"]} == {"lot"}
     assert sum(c["rows"] for c in found["withheld"]) == held(after_night, "lot") > 0
+    assert {c["persons"] for c in found["withheld"]} == {0}, "a lot names nobody"
     assert (found["allowed"], found["erased"], found["starts"], found["stops"]) == ([], [], [], [])
     assert logs(after_night) == before
 
@@ -74,6 +75,24 @@ def test_a_preview_of_what_stands_already_says_that_nothing_changes(desk: Desk) 
     said = desk("instruct", "--agency", "A0001", "--file", desk.instruction(), "--preview", "--at", "2026-01-06")
     assert "Nothing would change" in said.out
     assert "Nothing was written" in said.out
+
+
+def test_a_preview_tells_only_what_is_new_and_as_of_the_instant_at_which_it_counts(after_night: Desk) -> None:
+    order = written(after_night, "erase", f'kind = "erase"\n{COMMON}tables = ["contact"]\n')
+    engage = f'{COMMON}tables = ["document"]\nname = "Imprimerie"\ncountry = "FR"\nservice = "impression"\n'
+    for file in (
+        order,
+        *(written(after_night, kind, f'kind = "{kind}"\n{engage}') for kind in ("authorise", "object")),
+    ):
+        assert after_night("instruct", "--agency", "A0001", "--file", file, "--at", "2026-01-05T12:00").code == 0
+    later = restriction(after_night, "lot")
+    later.write_text(later.read_text() + 'valid_from = "2026-02-01"\n')
+    (found,) = after_night(
+        "instruct", "--agency", "A0001", "--file", later, "--preview", "--at", "2026-01-06", "--json"
+    ).json
+    assert found["effective_at"] == "2026-01-31T23:00:00Z"
+    assert {c["table"] for c in found["withheld"]} == {"lot"}
+    assert (found["erased"], found["conflicts"]) == ([], [])
 
 
 @pytest.mark.usefixtures("french")
@@ -170,6 +189,26 @@ def test_for_all_agencies_an_instruction_begins_with_each_contract_at_the_earlie
     assert begins == {
         "A0001": "2024-12-31T23:00:00Z", "A0002": "2025-05-31T22:00:00Z", "A0003": "2024-12-31T23:00:00Z",
     }  # fmt: skip
+    paper = written(
+        desk, "restrict",
+        f'kind = "restrict"\n{COMMON}valid_from = "2025-01-01"\nscope = "table"\ntables = ["lot"]\n',
+    )  # fmt: skip
+    assert desk("instruct", "--all", "--file", paper, "--at", "2026-01-05").code == 0
+    told = {a: desk("instructions", "--agency", a, "--json").json[1]["valid_from"] for a in begins}
+    assert told == begins
     early = desk.instruction(INSTRUCTION.replace("2025-01-01", "2020-01-01"))
     refused = desk("instruct", "--all", "--file", early, "--at", "2026-01-05")
     assert (refused.code, "begins later" in refused.err) == (2, True)
+
+
+def test_what_one_agency_cannot_be_told_is_recorded_for_none(desk: Desk) -> None:
+    desk.open()
+    (theirs,) = desk("instructions", "--agency", "A0001", "--json").json
+    more = f'scope = "table"\ntables = ["lot"]\nsupersedes = ["{theirs["instruction"]}"]\n'
+    file = written(desk, "restrict", f'kind = "restrict"\n{COMMON}{more}')
+    before = logs(desk)
+    refused = desk("instruct", "--all", "--file", file, "--at", "2026-01-06")
+    assert refused.code == 2
+    assert "supersedes" in refused.err
+    assert logs(desk) == before
+    assert desk("instruct", "--agency", "A0001", "--file", file, "--at", "2026-01-06").code == 0

@@ -5,12 +5,15 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ledger.entry import Entry
 from ledger.keys import LogKeys
 from ledger.log import Log
 from schemas.home import Home
 from schemas.ids import AgencyCode
 from store.keys import open_root
+from store.sqlite import guard
 from tests.functional.cli.conftest import INSTRUCTION, SAMPLES, Desk
 
 COMMON = 'reference = "AVENANT-3"\nchannel = "letter"\ngiven_by = "gerance"\n'
@@ -97,6 +100,7 @@ def test_a_restricted_person_is_not_brought_up_to_date(after_night: Desk) -> Non
     parts = ("stored", "unchanged", "quarantined", "ignored", "withheld")
     assert all(c["read"] == sum(c.get(n, 0) for n in parts) for c in counts)
     assert report["quarantined"] == [q for q in report["quarantined"] if q["reason"] != "row.dangling_ref"]
+    assert entries(after_night, "Exceeded") == [], "a restriction is no excess of the source"
     assert of_person(exported(after_night, "during"), "sdgi", key) == {}
 
 
@@ -118,6 +122,11 @@ def test_a_restricted_building_takes_its_lots_and_what_stands_on_them(after_nigh
     assert {"building", "lot", "co_ownership"} <= gone.keys()
     told = {c["table"]: c["rows"] for c in foreseen.json[0]["withheld"]}
     assert told == gone
+    assert foreseen.json[0]["unknown_keys"] == 0
+    persons = {c["table"]: c["persons"] for c in foreseen.json[0]["withheld"]}
+    owners = {r["person_key"] for r in before["co_ownership"] if r["source_system"] == "gpi" and r["lot_key"] in closed}
+    assert persons["co_ownership"] == len(owners)
+    assert (persons["building"], persons["lot"]) == (0, 0)
 
 
 def test_an_order_to_erase_persons_is_carried_out_once_and_they_do_not_come_back(after_night: Desk) -> None:
@@ -150,6 +159,46 @@ def test_an_order_to_erase_a_table_empties_it_and_keeps_it_empty(after_night: De
     after = exported(after_night, "after")
     assert after["contact"] == []
     assert after["person"]
+
+
+def test_an_order_to_give_back_or_to_correct_erases_nothing(after_night: Desk) -> None:
+    before = exported(after_night, "before")
+    instruct(after_night, "return", 'tables = ["lot"]')
+    (after_night.root / "courrier.pdf").write_bytes(b"%PDF")
+    instruct(after_night, "rectify", 'tables = ["contact"]\ndocument = "courrier.pdf"')
+    assert after_night("retention", "run", "--at", "2026-01-05T20:00:00+01:00", "--json").json["ordered"] == []
+    assert exported(after_night, "after") == before
+
+
+@pytest.mark.files
+def test_an_order_that_cannot_be_carried_out_holds_up_no_other_and_is_taken_up_again(after_night: Desk) -> None:
+    made = instruct(after_night, "erase", 'tables = ["contact"]')
+    other = written(after_night, "erase", 'tables = ["document"]')
+    given = ("instruct", "--agency", "A0003", "--file", other, "--at", "2026-01-05T12:00:00+01:00", "--json")
+    theirs = after_night(*given).json[0]["instruction"]
+    at = ("--at", "2026-01-05T20:00:00+01:00", "--json")
+
+    def ordered() -> dict[str, tuple[str, str | None]]:
+        said = after_night("retention", "run", *at).json["ordered"]
+        return {o["agency"]: (o["instruction"], o["problem"]) for o in said}
+
+    def of_version(number: int) -> None:
+        with sqlite3.connect(after_night.home / "shelves" / f"{CODE}.sqlite") as db:
+            db.execute(f"PRAGMA user_version = {number}")
+
+    of_version(guard.VERSION + 1)
+    told = ordered()
+    assert told["A0003"] == (theirs, None)
+    assert told[CODE] == (made, "this shelf was written by a later version")
+    of_version(guard.VERSION)
+    leaves = after_night.home / "ledger" / CODE / "entries"
+    whole = leaves.read_bytes()
+    leaves.write_bytes(bytes([*whole[:-9], whole[-9] ^ 1, *whole[-8:]]))
+    (problem,) = ordered().values()
+    assert problem[1] is not None
+    leaves.write_bytes(whole)
+    assert ordered() == {CODE: (made, None)}
+    assert exported(after_night, "after")["contact"] == []
 
 
 def test_everything_erased_on_order_leaves_no_row_and_no_person_key(after_night: Desk) -> None:
@@ -202,8 +251,12 @@ def test_a_source_that_sends_more_than_instructed_is_told_to_the_agency(desk: De
     assert desk("instruct", "--agency", CODE, "--file", desk.instruction(few), "--at", "2026-01-05").code == 0
     *_, report = sync(desk, "2026-01-05", "gpi")
     (told,) = entries(desk, "Exceeded")
+    sync(desk, "2026-01-05", "sdgi")
+    assert [e.system for e in entries(desk, "Exceeded")] == ["gpi", "sdgi"]  # type: ignore[union-attr]
     withheld = {name: c["withheld"] for name, c in report["tables"].items() if c.get("withheld")}
     assert told.lines == withheld  # type: ignore[union-attr]
+    receipt = next(e for e in entries(desk, "Receipt") if e.system == "gpi")  # type: ignore[union-attr]
+    assert {n: c.withheld for n, c in receipt.tables.items() if c.withheld} == withheld  # type: ignore[union-attr]
     values: dict[str, int] = dict(told.values)  # type: ignore[union-attr]
     assert values
     assert all(n > 0 for n in values.values())
@@ -225,6 +278,15 @@ def test_keys_that_are_not_held_are_told_before_and_after_recording(after_night:
     assert "1 of the keys named are not held" in said.out
     assert "C:NOBODY" not in said.out + said.err
     assert "person (1)" in after_night("instructions", "--agency", CODE, "--at", "2026-01-05T12:00").out
+
+
+def test_of_an_agency_that_holds_nothing_yet_every_key_is_told_to_be_unknown(desk: Desk) -> None:
+    desk.open()
+    asked = written(desk, "restrict", 'scope = "person"\nsystem = "sdgi"\nkeys = ["C:NOBODY", "C:NOBODY-2"]')
+    given = ("instruct", "--agency", CODE, "--file", asked, "--at", "2026-01-05T12:00")
+    (foreseen,) = desk(*given, "--preview", "--json").json
+    assert (foreseen["unknown_keys"], foreseen["withheld"]) == (2, [])
+    assert "2 of the keys named are not held" in desk(*given).out
 
 
 def test_persons_erased_as_a_table_take_what_cannot_stand_without_them(after_night: Desk) -> None:

@@ -1,11 +1,16 @@
 """Which privacy policy was in force: kept whole, cited by digest in every instruction and receipt (R3)."""
 
+import datetime as dt
 from hashlib import sha256
 from pathlib import Path
+
+import pytest
 
 from ledger.entry import Entry, Instruction, Receipt
 from ledger.keys import LogKeys
 from ledger.log import Log
+from pipelines import policies
+from schemas.errors import Malformed, Refused
 from schemas.home import Home
 from schemas.ids import AgencyCode
 from store.keys import open_root
@@ -55,7 +60,7 @@ def test_the_version_in_force_is_kept_once_and_an_older_one_is_refused(desk: Des
     assert desk("policy", "set", written(desk, FIRST), "--at", "2026-01-03", "--json").json == first
     refused = desk("policy", "set", written(desk, SECOND), "--at", "2026-01-01")
     assert refused.code == 2
-    assert "later version" in refused.err
+    assert "of that instant or later" in refused.err
     assert len(list((desk.home / "policies").iterdir())) == 1
 
 
@@ -65,3 +70,50 @@ def test_without_a_policy_nothing_is_cited_and_a_file_that_cannot_be_one_is_refu
     assert after_night("policy", "set", written(after_night, "")).code == 2
     assert after_night("policy", "set", after_night.root / "nowhere.txt").code == 2
     assert not (after_night.home / "policies").exists()
+
+
+DAY = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
+LATER = DAY + dt.timedelta(days=1)
+SECOND_LONG = dt.timedelta(seconds=1)
+
+
+def test_a_version_is_in_force_from_its_own_instant_until_that_of_the_next(desk: Desk) -> None:
+    home = Home.at(desk.home)
+    assert policies.in_force(home, DAY) is None
+    paris = dt.timezone(dt.timedelta(hours=1))
+    policies.adopt(home, written(desk, FIRST), DAY.astimezone(paris))
+    policies.adopt(home, written(desk, SECOND), LATER)
+    assert [v.since for v in policies.versions(home)] == [DAY, LATER]
+    assert policies.in_force(home, DAY - SECOND_LONG) is None
+    assert policies.in_force(home, DAY) == policies.in_force(home, LATER - SECOND_LONG) == digest(FIRST)
+    assert policies.in_force(home, LATER) == digest(SECOND)
+
+
+def test_an_earlier_text_that_comes_back_is_a_version_of_its_own(desk: Desk) -> None:
+    home = Home.at(desk.home)
+    for days, text in enumerate((FIRST, SECOND, FIRST)):
+        policies.adopt(home, written(desk, text), DAY + dt.timedelta(days=days))
+    assert [v.sha256 for v in policies.versions(home)] == [digest(FIRST), digest(SECOND), digest(FIRST)]
+    assert policies.in_force(home, DAY + dt.timedelta(days=2)) == digest(FIRST)
+
+
+def test_two_texts_cannot_begin_at_one_instant_and_one_text_can_be_set_twice(desk: Desk) -> None:
+    home = Home.at(desk.home)
+    for text in (FIRST, SECOND):
+        kept = policies.adopt(home, written(desk, text), DAY)
+        assert policies.adopt(home, written(desk, text), DAY) == kept
+        assert kept.open_place == (text == SECOND), "what is still open is told each time"
+        for other in (FIRST, SECOND):
+            if other != text:
+                with pytest.raises(Refused, match="of that instant or later"):
+                    policies.adopt(home, written(desk, other), DAY)
+        (only,) = (home.policies).iterdir()
+        only.unlink()
+
+
+def test_a_file_that_nobody_could_read_is_no_policy(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policies, "_LIMIT", len(FIRST.encode()))
+    policies.adopt(Home.at(desk.home), written(desk, FIRST), DAY)
+    for text in (FIRST + "!", ""):
+        with pytest.raises(Malformed, match="empty, or longer"):
+            policies.adopt(Home.at(desk.home), written(desk, text), LATER)

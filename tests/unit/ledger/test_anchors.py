@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ledger import fsck, lines
-from ledger.anchors import Anchors, Authority as By, is_due
+from ledger.anchors import Anchors, Authority as By, is_due, verify_anchored
 from ledger.checkpoint import sign_checkpoint
 from ledger.deeds import Anchored
 from ledger.entry import Head, Window
@@ -366,3 +366,50 @@ def _forge(
     }
     entry = Anchored(**(stated | (changes or {})))  # type: ignore[arg-type]
     log_at(root).append(entry, AT, f"anchor:{size}")
+
+
+def test_an_answer_is_taken_for_the_head_that_was_asked_about_alone(
+    tmp_path: Path, authority: Authority, by: By
+) -> None:
+    fill(log_at(tmp_path), 3)
+    anchors = anchors_of(tmp_path)
+    asked = anchors.next()
+    assert asked is not None
+    with anchors.alone():
+        anchors.await_answer(asked)
+    for ending in ("checkpoint", "nonce"):
+        shutil.copy(anchors.folder / f"3.{ending}", anchors.folder / f"2.{ending}")
+    with pytest.raises(NotVerified, match="no question waits"):
+        anchors.take(2, authority.answer(asked.question.raw), by, AT)
+    assert not any(isinstance(e, Anchored) for e in log_at(tmp_path).read().entries)
+
+
+def test_what_was_left_is_held_to_the_policy_and_the_nonce_of_its_question(
+    tmp_path: Path, authority: Authority, by: By
+) -> None:
+    fill(log_at(tmp_path), 3)
+    anchors = anchors_of(tmp_path)
+    asked = anchors.next()
+    assert asked is not None
+    with anchors.alone():
+        anchors.await_answer(asked)
+    (anchors.folder / "3.tsr").write_bytes(authority.answer(ask(asked.checkpoint).raw))
+    with pytest.raises(NotVerified, match="its nonce is another"):
+        anchors.mend(by, AT)
+    (anchors.folder / "3.tsr").write_bytes(authority.answer(asked.question.raw))
+    with pytest.raises(NotVerified, match="another policy"):
+        anchors.mend(By(by.name, by.trust, "1.2.3.4"), AT)
+    assert [e.size for e in anchors.mend(by, AT)] == [3]
+
+
+def test_the_log_names_an_answer_together_with_its_head(tmp_path: Path, authority: Authority, by: By) -> None:
+    log = fill(log_at(tmp_path), 3)
+    (made,) = anchor(tmp_path, by, authority.answer)
+    checkpoint, answer = (
+        (anchors_of(tmp_path).folder / f"3.{ending}").read_bytes() for ending in ("checkpoint", "tsr")
+    )
+    history = log.read()
+    assert verify_anchored(history, 3, checkpoint, answer) == made
+    for size, head, said in ((3, log.checkpoint(), answer), (3, checkpoint, answer + b"x"), (2, checkpoint, answer)):
+        with pytest.raises(NotVerified, match="does not name this timestamp"):
+            verify_anchored(history, size, head, said)

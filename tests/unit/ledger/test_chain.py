@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ledger.chain import chain, read_chain
-from ledger.entry import Line, Window
+from ledger.entry import Line, Receipt, Window
 from ledger.fsck import check_home
-from schemas.errors import NotVerified
+from schemas.errors import NotVerified, Refused
 from tests.unit.ledger.conftest import AT, one_of_each
 from tests.unit.ledger.made import CODE, fsck_keys, home_at, keys_at, log_at
 from tests.unit.ledger.test_log_crash import DONE, stopped_at
@@ -109,3 +109,11 @@ def test_a_ledger_that_was_moved_and_is_changed_since_is_found_by_the_checker(ol
     path.write_bytes(b"".join(raw + b"\n" for _, raw in chain(CODE, lines)))
     with pytest.raises(NotVerified, match="took in"):
         check_home(home_at(old).root)
+
+
+def test_a_log_that_began_as_version_1_forgets_nothing(old: Path) -> None:
+    log = log_at(old)
+    number = next(line.number for line in log.read().lines if isinstance(line.entry, Receipt))
+    with pytest.raises(Refused, match="began as version 1"):
+        log.forget([number])
+    assert number in [line.number for line in log.read().lines]

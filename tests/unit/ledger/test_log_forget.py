@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger.deeds import Exceeded, Handed
 from ledger.entry import Receipt
 from ledger.fsck import check_log
 from ledger.log import Log
@@ -14,6 +15,7 @@ from ledger.witness import verify_since
 from schemas.errors import NotVerified, Refused
 from tests.unit.ledger.conftest import AT, one_of_each
 from tests.unit.ledger.made import CODE, fsck_keys, keys_at, log_at
+from tests.unit.ledger.orders_made import every_deed
 
 
 @pytest.fixture
@@ -77,6 +79,19 @@ def test_a_withdrawal_whose_salt_was_overwritten_is_a_loss_for_every_reader(log:
         check_log(log.path)
 
 
+def test_nobody_writes_after_a_line_that_says_what_is_allowed_was_overwritten(log: Log) -> None:
+    size = log.head().size
+    with (log.path / "salts").open("r+b") as f:
+        f.seek(40 * size)
+        f.write(bytes(40))
+    before = (log.path / "entries").read_bytes()
+    with pytest.raises(NotVerified, match="missing"):
+        log.head()
+    with pytest.raises(NotVerified, match="missing"):
+        log.append(one_of_each()[1], AT, key="after it")
+    assert (log.path / "entries").read_bytes() == before
+
+
 def test_an_interrupted_forgetting_is_no_damage_and_is_finished_by_the_next(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,3 +111,36 @@ def test_an_interrupted_forgetting_is_no_damage_and_is_finished_by_the_next(
     assert raw.split(b"\n")[n - 1].strip(), "the salt goes first"
     log.forget([n])
     assert not (log.path / "contents").read_bytes().split(b"\n")[n - 1].strip()
+
+
+def a_receipt() -> Receipt:
+    return next(e for e in one_of_each() if isinstance(e, Receipt))
+
+
+def test_of_what_was_done_receipts_handovers_and_excesses_are_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    log = log_at(tmp_path)
+    told = [log.append(entry, AT) for entry in every_deed()]
+    kinds = (Handed, Exceeded)
+    for line in told:
+        if not isinstance(line.entry, kinds):
+            with pytest.raises(Refused, match="what was done"):
+                log.forget([line.number])
+    numbers = [line.number for line in told if isinstance(line.entry, kinds)]
+    assert log.forget(numbers) == len(numbers) == 2
+    assert [line.entry for line in log.read().lines] == [v.entry for v in told if v.number not in numbers]
+    contents = (log.path / "contents").read_bytes().split(b"\n")
+    assert all(not contents[n - 1].strip() for n in numbers)
+
+
+def test_the_first_line_is_forgotten_like_any_other_and_there_is_none_before_it(tmp_path: Path) -> None:
+    log = log_at(tmp_path)
+    for key in ("one", "two"):
+        log.append(a_receipt(), AT, key=key)
+    before = [p.read_bytes() for p in sorted(log.path.rglob("*")) if p.is_file()]
+    with pytest.raises(Refused, match="what was done"):
+        log.forget([0])
+    assert [p.read_bytes() for p in sorted(log.path.rglob("*")) if p.is_file()] == before
+    assert log.forget([1]) == 1
+    assert [line.key for line in log.read().lines] == ["two"]
+    first, second, _ = (log.path / "contents").read_bytes().split(b"\n")
+    assert (first.strip(), bool(second.strip())) == (b"", True)

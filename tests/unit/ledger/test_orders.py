@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from ledger.canonical import canonical
+from ledger.deeds import Exceeded, beyond
 from ledger.entry import KINDS, body_of, entry_of
 from ledger.log import Log
 from ledger.orders import Decision, Disclose, Transfer
 from schemas.errors import Malformed
+from schemas.ids import System
 from schemas.mandate import Basis, Ground, RestrictedBy
 from tests.unit.ledger.orders_made import (
     AT,
@@ -127,3 +129,28 @@ def test_nothing_ends_before_it_begins() -> None:
 def test_another_text_has_another_id() -> None:
     ids = {synchronise().id, synchronise(again=1).id, synchronise(reference="X").id, engage(Decision.OBJECT).id}
     assert len(ids) == 4
+
+
+def exceeded(system: System = System.GPI, **changes: Any) -> Exceeded:
+    said: dict[str, Any] = {"delivery": "GPIA0003.000012", "lines": {"60": 3}, "values": {"person.birth_date": 2}}
+    return Exceeded(system=system, **said | changes)
+
+
+def test_what_exceeds_an_instruction_is_counted_in_names_of_the_contracts_only() -> None:
+    assert exceeded(lines={}).values
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"lines": {"60": 0}}, {"values": {"person.birth_date": 0}}, {"values": {"person.nobody": 1}},
+        {"values": {"birth_date": 1}}, {"lines": {"Ana Exemple": 1}},
+    )  # fmt: skip
+    for wrong in wrongs:
+        with pytest.raises(Malformed, match="counted by source table and by canonical column"):
+            exceeded(**wrong)
+
+
+def test_what_exceeds_is_added_up_by_system() -> None:
+    told = [exceeded(), exceeded(delivery="GPIA0003.000013"), exceeded(System.SDGI, lines={"LOTS": 5}, values={})]
+    assert beyond(told) == [
+        {"system": "gpi", "deliveries": 2, "lines": 6, "values": 4},
+        {"system": "sdgi", "deliveries": 1, "lines": 5, "values": 0},
+    ]
+    assert beyond([]) == []

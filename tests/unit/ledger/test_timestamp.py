@@ -180,3 +180,18 @@ def test_a_signature_over_another_instant_is_refused(authority: Authority, answe
 def test_a_trust_file_without_certificates_is_told(pem: bytes) -> None:
     with pytest.raises(Malformed, match="holds no certificates"):
         trusted(pem)
+
+
+def test_a_chain_may_lead_through_several_certificates_that_are_trusted(authority: Authority) -> None:
+    above, between = authority.under("Racine Haute")
+    answer = authority.answer(ask(NOTE).raw)
+    assert verify(answer, NOTE, [above, between]).policy == POLICY
+    with pytest.raises(NotVerified, match="no chain leads"):
+        verify(answer, NOTE, [above])
+
+
+def test_an_answer_with_a_second_signature_is_refused(authority: Authority, tmp_path: Path) -> None:
+    content = content_of(authority.answer(ask(NOTE).raw))
+    two = authority.signed_by_two(content, Authority(tmp_path / "other"))
+    with pytest.raises(NotVerified, match="does not have one signature"):
+        verify(two, NOTE, authority.roots)

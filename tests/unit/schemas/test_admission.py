@@ -149,3 +149,31 @@ def test_an_end_comes_in_against_a_restriction_but_not_one_that_rides_on_a_row(i
     admitted = admit(replace(said, endings=ends), [restricted(RestrictedBy.TABLE, "contact")], YIELDS)
     assert outcomes(admitted)[0] == outcome
     assert len(admitted.reading.endings) == (not implied)
+
+
+def test_what_falls_at_the_gate_is_counted_by_source_table_and_by_column() -> None:
+    (few,) = admit(reading(), [mandate("identity")], YIELDS).excess
+    assert (few.lines, few.values) == ({"Buildings": 1}, {"person.city": 1})
+    (none,) = admit(reading(), [mandate("building")], YIELDS).excess
+    assert (none.lines, none.values) == ({"People": 2}, {})
+    assert not admit(reading(), [mandate("*")], YIELDS).excess[0]
+
+
+def test_what_a_restriction_holds_back_is_no_excess_of_the_source() -> None:
+    for all_of_it in (restricted(RestrictedBy.TABLE, "contact"), restricted(RestrictedBy.CATEGORY, "property")):
+        assert not admit(reading(), [all_of_it], YIELDS).excess[0]
+    by_row = restricted(RestrictedBy.PERSON, f"REF-{'0' * 32}")
+    assert not admit(reading(), [by_row], YIELDS, np.array([True, False, False, False])).excess[0]
+    closed = replace(mandate("building"), restrictions=restricted(RestrictedBy.TABLE, "building").restrictions)
+    assert admit(reading(), [closed], YIELDS).excess[0].lines == {"People": 2}, "what was never instructed still is"
+
+
+def test_each_delivery_is_told_what_it_held_beyond_its_own_instructions() -> None:
+    said, at = reading(), LINES.get_field_index("d")
+    lines = said.lines.set_column(at, LINES.field(at), pa.array([1, 1, 0, 0], LINES.field(at).type))
+    code = AgencyCode("A0002")
+    other = replace(said.deliveries[0], agency=code)
+    two = replace(said, lines=lines, deliveries=(*said.deliveries, other))
+    first, second = admit(two, [mandate("building"), replace(mandate("identity"), agency=code)], YIELDS).excess
+    assert (first.lines, first.values) == ({"People": 1}, {})
+    assert (second.lines, second.values) == ({"Buildings": 1}, {"person.city": 1})

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from schemas.capability import MINT, Act, Capability, Standing
 from schemas.errors import Refused
 from schemas.home import Home
-from schemas.ids import AgencyCode
+from schemas.ids import AgencyCode, System
 from store.agency import OpenShelf, Shelf
 from store.keys import Keyring, create_root, open_root
 from store.sqlite.engine import connect
@@ -62,6 +62,21 @@ def test_no_table_takes_a_row_without_a_capability_and_every_one_does_with_it(sh
             db.execute(insert(META.tables[name]).values(columns))
 
 
+def test_in_no_table_is_a_row_changed_or_deleted_without_a_capability(shelf: OpenShelf) -> None:
+    with shelf.writing() as db:
+        for name in HOLDING_TABLES:
+            columns = {c.name: b"x" if isinstance(c.type, LargeBinary) else 1 for c in META.tables[name].c}
+            db.execute(insert(META.tables[name]).values(columns))
+    bookkeeping = {'UPDATE "delivery" SET receipted = receipted', 'DELETE FROM "doomed_key"'}
+    for name in HOLDING_TABLES:
+        changes = [f'UPDATE "{name}" SET {c.name} = {c.name}' for c in META.tables[name].c]
+        for statement in {*changes, f'DELETE FROM "{name}"'} - bookkeeping:
+            with pytest.raises(IntegrityError, match="no capability"), shelf.noting() as db:
+                db.execute(text(statement))
+    with shelf.noting() as db:
+        assert [db.execute(text(statement)).rowcount for statement in sorted(bookkeeping)] == [1, 1]
+
+
 def test_nothing_is_changed_or_deleted_without_a_capability(shelf: OpenShelf) -> None:
     with shelf.writing():
         a_line(shelf)
@@ -104,8 +119,22 @@ def test_a_capability_of_an_older_head_is_refused_also_by_the_database_itself(
         db.execute(text(f"INSERT INTO capability VALUES {values}"))
     with pytest.raises(IntegrityError, match="out of date"), shelf.noting() as db:
         db.execute(text("INSERT INTO granted VALUES ('d')"))
-    with pytest.raises(IntegrityError, match="kept as they were"), shelf.noting() as db:
-        db.execute(text("UPDATE capability SET size = 9"))
+    for statement in ("UPDATE capability SET size = 9", "DELETE FROM capability"):
+        with pytest.raises(IntegrityError, match="kept as they were"), shelf.noting() as db:
+            db.execute(text(statement))
+
+
+def test_a_capability_that_was_in_order_once_opens_nothing_after_a_newer_one(
+    home: Home, keyring: Keyring, shelf: OpenShelf
+) -> None:
+    for each in (as_of(3), as_of(5)):
+        with OpenShelf.open(home, keyring, each) as opened, opened.writing():
+            pass
+    with pytest.raises(IntegrityError, match="out of date"), shelf.noting() as db:
+        db.execute(text("INSERT INTO granted SELECT digest FROM capability WHERE size = 3"))
+    between = OpenShelf.open(home, keyring, as_of(4))
+    with between, pytest.raises(Refused, match="another head"), between.writing():
+        pass
 
 
 def test_two_heads_of_one_size_are_a_fork(home: Home, keyring: Keyring, shelf: OpenShelf) -> None:
@@ -114,6 +143,9 @@ def test_two_heads_of_one_size_are_a_fork(home: Home, keyring: Keyring, shelf: O
     other = OpenShelf.open(home, keyring, as_of(5, "22" * 32))
     with other, pytest.raises(Refused, match="another head"), other.writing():
         pass
+    values = f"('d', 'synchronise', '', 5, '{'22' * 32}', '')"
+    with pytest.raises(IntegrityError, match="out of date"), shelf.noting() as db:
+        db.execute(text(f"INSERT INTO capability VALUES {values}"))
     assert shelf.db.scalar(text("SELECT count(*) FROM line")) == 1
 
 
@@ -170,13 +202,44 @@ def test_a_shelf_of_the_first_version_gets_its_guards(tmp_path: Path, home: Home
             db.execute(text("DELETE FROM line"))
 
 
+@pytest.mark.files
+def test_a_shelf_of_a_later_version_is_left_as_it_is(home: Home, keyring: Keyring, shelf: OpenShelf) -> None:
+    shelf.db.execute(text(f"PRAGMA user_version = {VERSION + 1}"))
+    shelf.db.commit()
+    with pytest.raises(Refused, match="later version"):
+        OpenShelf.open(home, keyring, warrant(CODE))
+    assert shelf.db.scalar(text("PRAGMA user_version")) == VERSION + 1
+
+
 def test_a_digest_says_everything_and_an_authority_everything_but_the_head_and_the_moment() -> None:
     one = capability(CODE)
     later = replace(one, proof=MINT, minted_at=one.minted_at + dt.timedelta(hours=1), size=9)
     assert one.digest != later.digest
     assert one.authority == later.authority
-    assert replace(one, proof=MINT, systems=frozenset()).authority != one.authority
+    assert replace(one, proof=MINT, root="11" * 32).digest != one.digest
+    for changed in (
+        replace(one, proof=MINT, systems=frozenset()),
+        replace(one, proof=MINT, purposes=frozenset()),
+        replace(one, proof=MINT, until=one.minted_at),
+        replace(one, proof=MINT, ground=()),
+        replace(one, proof=MINT, act=Act.LOOK),
+        replace(one, proof=MINT, mandate=None),
+    ):
+        assert changed.authority != one.authority
+        assert changed.digest != one.digest
     assert capability("A0002").authority != one.authority
+
+
+def test_a_capability_is_for_one_act_one_agency_and_its_systems() -> None:
+    one = replace(capability(CODE), proof=MINT, systems=frozenset({System.GPI}))
+    one.demand(Act.SYNCHRONISE, CODE)
+    one.demand(Act.SYNCHRONISE, CODE, System.GPI)
+    for act, agency, system in (
+        (Act.RETURN, CODE, None), (Act.SYNCHRONISE, AgencyCode("A0002"), None), (Act.SYNCHRONISE, None, None),
+        (Act.SYNCHRONISE, CODE, System.SDGI),
+    ):  # fmt: skip
+        with pytest.raises(Refused, match="what was allowed is not this"):
+            one.demand(act, agency, system)
 
 
 def test_a_capability_is_of_its_time() -> None:
