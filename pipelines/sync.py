@@ -7,6 +7,7 @@ memory grows neither with the number of agencies nor with the size of the night.
 
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -21,7 +22,7 @@ import pyarrow as pa
 
 from connectors.base import Connector, Delivery, Known, Opened, Permitted, Recalled, find
 from ledger.entry import UNNAMED
-from pipelines import quality
+from pipelines import beside, quality
 from pipelines.books import Books, contracts
 from pipelines.locks import sole
 from pipelines.warrants import Warrants
@@ -168,11 +169,20 @@ def _settle_flows(room: "_Room", flows: dict[AgencyCode | None, list[Delivery]],
     queues = {a: list(f) for a, f in flows.items()}
     while any(queues.values()):
         turn = [q.pop(0) for q in queues.values() if q]  # one delivery an agency: each sees what the one before it left
-        for batch in _bounded(turn):
-            for report in _settle_batch(room, batch, desk):
-                desk.settled(report)
-                reports.append(report)
+        settling = [_settle_batch(room, batch, desk) for batch in _bounded(turn)]
+        while settling:  # a batch whose last sources let wait is gone on with after all others
+            settling = [batch for batch in settling if not _settled(batch, desk, reports)]
     return reports
+
+
+def _settled(batch: Iterator[Report | None], desk: Desk, reports: list[Report]) -> bool:
+    """Tell what a batch settles; False when only sources that let wait are left of it."""
+    for report in batch:
+        if report is None:
+            return False
+        desk.settled(report)
+        reports.append(report)
+    return True
 
 
 def _bounded(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
@@ -224,31 +234,69 @@ class _Ready:
         return self.shelf.warrant.capability.mandate
 
 
-def _settle_batch(room: _Room, deliveries: Sequence[Delivery], desk: Desk, last: bool = False) -> Iterator[Report]:
-    """`last`: what was allowed changed once already while these were read; a second time they are refused."""
+@dataclass(slots=True)
+class _Awaited:
+    """A source that is being read beside the others."""
+
+    delivery: Delivery
+    day: date | None
+    shelf: OpenShelf
+    opening: Future[Opened]
+
+
+def _settle_batch(
+    room: _Room, deliveries: Sequence[Delivery], desk: Desk, last: bool = False
+) -> Iterator[Report | None]:
+    """Reports; None wherever the sources that are left let wait.
+
+    `last`: what was allowed changed once already while these were read; a second time they are refused.
+    """
     again: list[Delivery] = []
     with ExitStack() as stack:
-        ready: list[_Ready] = []
+        readers = ThreadPoolExecutor(beside.AT_ONCE)
+        stack.callback(readers.shutdown, wait=False, cancel_futures=True)  # whoever gives up waits for no source
+        own = {d.agency: stack.enter_context(ExitStack()) for d in deliveries}
         for delivery in deliveries:
-            stack.enter_context(sole(room.night.home, delivery.agency))
+            own[delivery.agency].enter_context(sole(room.night.home, delivery.agency))
         # Under the locks: an erasure that ran meanwhile has changed what the register says.
         contracts = room.books.contracts()
-        for delivery in deliveries:
-            settled = _before_opening(room, delivery, contracts, stack)
-            if isinstance(settled, Report):
-                room.note(settled)
-                yield settled
-            else:
-                ready.append(settled)
-        for kept in _settle_ready(room, ready, desk):
-            if isinstance(kept, Report):
-                yield kept
-            elif last:
-                yield _refused(room, kept, "agency.no_instruction")
-            else:
-                again.append(kept)
+        here = [_before_opening(room, d, contracts, own[d.agency], readers) for d in deliveries]
+        for group in _groups(here):
+            if not group:
+                yield None
+            for settled in group:
+                if isinstance(settled, Report):
+                    room.note(settled)
+                    yield settled
+                    own[settled.agency].close()  # nobody waits for this agency while other sources are awaited
+            ready = [r for r in group if isinstance(r, _Ready)]
+            for kept in _settle_ready(room, ready, desk):
+                if isinstance(kept, Report):
+                    yield kept
+                elif last:
+                    yield _refused(room, kept, "agency.no_instruction")
+                else:
+                    again.append(kept)
+            for each in ready:
+                own[each.delivery.agency].close()
     if again:
         yield from _settle_batch(room, again, desk, last=True)
+
+
+def _groups(here: Sequence[Report | _Ready | _Awaited]) -> Iterator[list[Report | _Ready]]:
+    """What is settled together: what is there already, then sources as they answer. Empty: the rest lets wait."""
+    awaited = [a for a in here if isinstance(a, _Awaited)]
+    if len(awaited) < len(here):
+        yield [r for r in here if not isinstance(r, _Awaited)]
+    for group in beside.as_they_come([a.opening for a in awaited]):
+        yield [_answered(awaited[n]) for n in group]
+
+
+def _answered(source: _Awaited) -> Report | _Ready:
+    try:
+        return _Ready(source.delivery, source.opening.result(), source.shelf)
+    except Exception as error:  # noqa: BLE001 — as in `_before_opening`
+        return _no(source.delivery, source.day, error)
 
 
 def _settle_ready(room: _Room, ready: list[_Ready], desk: Desk) -> Iterator[Report | Delivery]:
@@ -348,8 +396,8 @@ def _keep(room: _Room, ready: list[_Ready], admitted: Admitted) -> Iterator[Repo
 
 
 def _before_opening(
-    room: _Room, delivery: Delivery, contracts: Mapping[AgencyCode, Contract], stack: ExitStack
-) -> Report | _Ready:
+    room: _Room, delivery: Delivery, contracts: Mapping[AgencyCode, Contract], stack: ExitStack, readers: Executor
+) -> Report | _Ready | _Awaited:
     """The gate of the contracts, in its order; then the instruction; only then is a byte of the delivery trusted."""
     day: date | None = None
     try:
@@ -371,20 +419,29 @@ def _before_opening(
                 if replayed
                 else _conflict(delivery, day)
             )
-        opened = _open(room, delivery, shelf, keyring)
-        return _Ready(delivery, opened, shelf)
-    except DeliveryRefused as refusal:
-        return Report(delivery.agency, delivery.system, delivery.name, day, "refused", refusal.reason, refusal.where)
-    except Refused:  # what allowed it has changed since it was looked up
-        return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "agency.no_instruction")
-    except TryAgain:
-        return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "source.unreachable")
-    except Malformed:
-        return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "source.misconfigured")
-    except Exception as error:  # noqa: BLE001
-        # One agency's flow must not stop the others'. The text of the error may hold a value: only its kind and place
-        # are told.
-        return Report(delivery.agency, delivery.system, delivery.name, day, "refused", "internal.error", _place(error))
+        told, known = _told(room, delivery, shelf, keyring)
+        if delivery.path is None:
+            return _Awaited(delivery, day, shelf, readers.submit(room.connector.open, told, known))
+        return _Ready(delivery, room.connector.open(told, known), shelf)
+    except Exception as error:  # noqa: BLE001 — one agency's flow must not stop the others'
+        return _no(delivery, day, error)
+
+
+def _no(delivery: Delivery, day: date | None, error: Exception) -> Report:
+    """Why nothing was read. What an error says that is not ours may hold a value: only its kind and place are told."""
+    where = ""
+    match error:
+        case DeliveryRefused():
+            reason, where = error.reason, error.where
+        case Refused():  # what allowed it has changed since it was looked up
+            reason = "agency.no_instruction"
+        case TryAgain():
+            reason = "source.unreachable"
+        case Malformed():
+            reason = "source.misconfigured"
+        case _:
+            reason, where = "internal.error", _place(error)
+    return Report(delivery.agency, delivery.system, delivery.name, day, "refused", reason, where)
 
 
 def _place(error: Exception) -> str:
@@ -435,7 +492,8 @@ def _replayed(room: _Room, delivery: Delivery, shelf: OpenShelf) -> bool | None:
     return None if accepted is None else accepted == room.connector.fingerprint(delivery)
 
 
-def _open(room: _Room, delivery: Delivery, shelf: OpenShelf, keyring: Keyring) -> Opened:
+def _told(room: _Room, delivery: Delivery, shelf: OpenShelf, keyring: Keyring) -> tuple[Permitted, Known]:
+    """What the connector is told."""
     siret = room.books.siret(delivery.agency) if delivery.agency else None
     source = (
         room.house.source(delivery.agency, delivery.system, keyring)
@@ -445,4 +503,4 @@ def _open(room: _Room, delivery: Delivery, shelf: OpenShelf, keyring: Keyring) -
     leave = shelf.warrant.capability
     # What the log was told after the night began is looked up at a later instant than the night's.
     told = Permitted.of(delivery, leave, source, max(delivery.at, leave.minted_at))
-    return room.connector.open(told, Known(siret, shelf.cursor(delivery.system)))
+    return told, Known(siret, shelf.cursor(delivery.system))

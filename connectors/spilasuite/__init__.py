@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
+
 from connectors import odbc
 from connectors.base import Asked, Delivery, Known, Opened, Permitted, Recalled
 from connectors.spilasuite import reading
 from connectors.spilasuite.layout import Layout, load
 from connectors.spilasuite.reconciliation import absent_keys
-from connectors.spilasuite.snapshot import Views, cursor_of, source_of
+from connectors.spilasuite.snapshot import Proved, Views, cursor_of, source_of
 from schemas.frames import Arrived, Reading
 from schemas.ids import System
 
@@ -47,10 +49,13 @@ class Spilasuite:
     def open(self, delivery: Permitted, known: Known) -> Opened:
         """Prove and fetch in one snapshot; the cursor moves to the horizon. The same state again reads as nothing."""
         cursor = cursor_of(known.cursor)
-        with odbc.connect(source_of(delivery)) as connection:
+
+        def read(connection: odbc.Connection) -> tuple[Proved, dict[str, pa.Table]]:
             views = Views(connection, self.layout)
             proved = views.prove(delivery.agency, cursor)
-            tables = views.since(cursor, proved)
+            return proved, views.since(cursor, proved)
+
+        proved, tables = odbc.in_one_snapshot(source_of(delivery), read)
         arrived = Arrived(
             agency=delivery.agency,
             system=self.system,

@@ -45,8 +45,13 @@ class Column:
         return self.type == "DATE"
 
     @property
-    def is_whole(self) -> bool:
-        return self.type in ("BIGINT", "INTEGER", "SMALLINT")
+    def is_number(self) -> bool:
+        return self.type.startswith(("BIGINT", "INTEGER", "SMALLINT", "NUMERIC"))
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether blanks at the end are the engine's, not the value's."""
+        return self.type.startswith("CHAR(")
 
     @property
     def when_empty(self) -> str:

@@ -25,16 +25,19 @@ def absent_keys(
     without any are left out.
     """
     chosen = load() if layout is None else layout
-    with odbc.connect(source_of(delivery)) as connection:
+
+    def count(connection: odbc.Connection) -> dict[str, int]:
         views = Views(connection, chosen)
         proved = views.prove(delivery.agency, cursor_of(known.cursor))
         explained = _tombstones(views, proved)
-        counts = {name: _absent(views, chosen.views[name], keys, explained, proved) for name, keys in held.items()}
+        return {name: _absent(views, chosen.views[name], keys, explained, proved) for name, keys in held.items()}
+
+    counts = odbc.in_one_snapshot(source_of(delivery), count)
     return {name: count for name, count in counts.items() if count}
 
 
 def _keys(views: Views, view: View, proved: Proved) -> Lines:
-    raw = views.keys(view, proved.horizon)
+    raw = views.keys(view, proved)
     return Lines(view, views.layout, raw, np.zeros(raw.num_rows, np.int32))
 
 

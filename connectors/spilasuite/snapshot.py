@@ -1,8 +1,7 @@
 """One reading of the views: the proofs in the order of the contract, then what is new as Arrow text (spilasuite.md)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal, InvalidOperation
 
 import pyarrow as pa
@@ -10,7 +9,8 @@ import pyarrow.compute as pc
 
 from connectors.base import Delivery
 from connectors.normalise import text
-from connectors.odbc import Connection, NoSuchViewError, not_unicode
+from connectors.normalise.octets import truth
+from connectors.odbc import Connection, NoSuchViewError
 from connectors.spilasuite.layout import AGENCY, HORIZON, PROOF, VERSION, Column, Layout, View
 from schemas.errors import DeliveryRefused, Malformed
 
@@ -19,10 +19,12 @@ Words = dict[str | None, int | None]
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """A snapshot whose views are whole up to the horizon. `latest`: the highest version a view holds up to there."""
+    """A snapshot whose views are whole up to the horizon. By view: `rows` up to there, and how many of them are `new`
+    (above the cursor)."""
 
     horizon: int
-    latest: dict[str, int]
+    rows: dict[str, int]
+    new: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Views:
         if horizon is None:
             # Nothing says up to where rows may be read, so no count can prove anything.
             raise DeliveryRefused("spilasuite.count_mismatch", HORIZON, "v_horizon must hold one version")
-        return Proved(horizon, self._check_counts(horizon))
+        return self._check_counts(cursor, horizon)
 
     def _check_columns(self) -> None:
         found = {view.name: self._columns(view) for view in self.layout.views.values()}
@@ -73,7 +75,7 @@ class Views:
         view = self.layout.views[AGENCY]
         code = view.column("code_agence").installed
         rows = self.connection.rows("reading v_agence", f"SELECT {code} FROM {self.table(view)}")  # noqa: S608 — see `table`
-        said, _ = text.n1(texts([row[0] for row in rows]))
+        said, _ = text.n1(pa.array([row[0] for row in rows], pa.string()))
         if len(rows) != 1 or said[0].as_py() != agency:
             raise DeliveryRefused("agency.mismatch", AGENCY, "This is the database of another agency, or of none")
 
@@ -83,71 +85,71 @@ class Views:
         rows = self.connection.rows("reading v_horizon", f"SELECT {version} FROM {self.table(view)}")  # noqa: S608 — see `table`
         return _whole(rows[0][0]) if len(rows) == 1 else None
 
-    def _check_counts(self, horizon: int) -> dict[str, int]:
-        """Every view against v_controle, in the same snapshot. Returns the highest version of each view."""
+    def _check_counts(self, cursor: int, horizon: int) -> Proved:
+        """Every view against v_controle, in the same snapshot."""
         promised = self._promised()
-        counted = self._counted(horizon)
+        proved = self._counted(cursor, horizon)
         for view in self.layout.incremental:
-            count, _ = counted[view.name]
-            if promised.get(view.name) != count:
+            if promised.get(view.name) != proved.rows[view.name]:
                 raise DeliveryRefused(
                     "spilasuite.count_mismatch", view.name, "v_controle and the view do not agree: nothing is read"
                 )
-        return {name: latest for name, (_, latest) in counted.items()}
+        return proved
 
     def _promised(self) -> Words:
         """What v_controle says of each view; a view that it counts twice, differently, is counted by neither."""
         view = self.layout.views[PROOF]
         name, count = (view.column(c).installed for c in ("nom_vue", "nb_lignes"))
         rows = self.connection.rows("reading v_controle", f"SELECT {name}, {count} FROM {self.table(view)}")  # noqa: S608 — see `table`
-        names, _ = text.n1(texts([row[0] for row in rows]))
+        names, _ = text.n1(pa.array([row[0] for row in rows], pa.string()))
         promised: Words = {}
         for said, row in zip(names.to_pylist(), rows, strict=True):
             known, number = self.layout.view_named(said), _whole(row[1])
             promised[known] = number if promised.get(known, number) == number else None
         return promised
 
-    def _counted(self, horizon: int) -> dict[str, tuple[int, int]]:
-        """Rows and highest version of each view up to the horizon, in one statement."""
+    def _counted(self, cursor: int, horizon: int) -> Proved:
+        """The rows of each view up to the horizon, and how many are above the cursor, in one statement."""
         parts = []
         for view in self.layout.incremental:
             rv = view.column(VERSION).installed
-            parts.append(f"SELECT '{view.name}', COUNT(*), MAX({rv}) FROM {self.table(view)} WHERE {rv} <= ?")  # noqa: S608
-        rows = self.connection.rows("counting", " UNION ALL ".join(parts), *[horizon] * len(parts))
-        return {str(name): (_whole(count) or 0, _whole(latest) or 0) for name, count, latest in rows}
+            new = f"COUNT(CASE WHEN {rv} > {cursor:d} THEN 1 END)"
+            parts.append(f"SELECT '{view.name}', COUNT(*), {new} FROM {self.table(view)} WHERE {rv} <= {horizon:d}")  # noqa: S608
+        rows = self.connection.rows("counting", " UNION ALL ".join(parts))
+        counts = {str(name): (_whole(count) or 0, _whole(new) or 0) for name, count, new in rows}
+        return Proved(horizon, {v: n for v, (n, _) in counts.items()}, {v: n for v, (_, n) in counts.items()})
 
     # ---- rows
 
     def since(self, cursor: int, proved: Proved) -> dict[str, pa.Table]:
         """The lines of each view with cursor < rv <= horizon, by rv: text as it came, and `rv`. No empty views."""
-        news = [v for v in self.layout.incremental if proved.latest[v.name] > cursor]
-        return {view.name: self._lines(view, cursor, proved.horizon) for view in news}
+        news = [v for v in self.layout.incremental if proved.new[v.name]]
+        return {view.name: self._lines(view, cursor, proved) for view in news}
 
-    def _lines(self, view: View, cursor: int, horizon: int) -> pa.Table:
+    def _lines(self, view: View, cursor: int, proved: Proved) -> pa.Table:
         rv = view.column(VERSION).installed
         statement = (
             f"SELECT {', '.join(map(self._expression, view.read))}, {rv} FROM {self.table(view)}"  # noqa: S608 — see `table`
-            f" WHERE {rv} > ? AND {rv} <= ? ORDER BY {rv}"
+            f" WHERE {rv} > {cursor:d} AND {rv} <= {proved.horizon:d} ORDER BY {rv}"
         )
-        return self._collected(view.name, (*view.read, view.column(VERSION)), statement, cursor, horizon)
+        return self._collected(view.name, (*view.read, view.column(VERSION)), statement, proved.new[view.name])
 
-    def keys(self, view: View, horizon: int) -> pa.Table:
+    def keys(self, view: View, proved: Proved) -> pa.Table:
         """The key columns of every row up to the horizon."""
         columns = tuple(view.column(name) for name in view.key)
         rv = view.column(VERSION).installed
-        statement = f"SELECT {', '.join(map(self._expression, columns))} FROM {self.table(view)} WHERE {rv} <= ?"  # noqa: S608 — see `table`
-        return self._collected(view.name, columns, statement, horizon)
+        names = ", ".join(map(self._expression, columns))
+        statement = f"SELECT {names} FROM {self.table(view)} WHERE {rv} <= {proved.horizon:d}"  # noqa: S608 — see `table`
+        return self._collected(view.name, columns, statement, proved.rows[view.name])
 
     def _expression(self, column: Column) -> str:
         return self.connection.engine.date.format(column.installed) if column.is_date else column.installed
 
-    def _collected(self, name: str, columns: Sequence[Column], statement: str, *values: int) -> pa.Table:
-        schema = pa.schema([(c.name, pa.int64() if c.name == VERSION else pa.string()) for c in columns])
-        batches = [
-            pa.table(list(map(_arrow, columns, zip(*rows, strict=True))), schema=schema)
-            for rows in self.connection.batches(f"reading {name}", statement, *values)
-        ]
-        return pa.concat_tables(batches).combine_chunks() if batches else schema.empty_table()
+    def _collected(self, name: str, columns: Sequence[Column], statement: str, expected: int) -> pa.Table:
+        plain = pa.schema([pa.field(str(n), pa.string()) for n in range(len(columns))])
+        read = pa.Table.from_batches(self.connection.batches(f"reading {name}", statement, expected), plain)
+        settled = [_settled(column, values) for column, values in zip(columns, read.columns, strict=True)]
+        return pa.table(settled, names=[c.name for c in columns])
 
 
 def _whole(value: object) -> int | None:
@@ -159,49 +161,45 @@ def _whole(value: object) -> int | None:
     return int(number) if number.is_finite() and number == number.to_integral_value() else None
 
 
-def _arrow(column: Column, cells: Iterable[object]) -> pa.Array:
-    values = texts(cells, whole=column.is_whole)
-    return values.cast(pa.int64()) if column.name == VERSION else values
+def _settled(column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column as the contract writes it, whatever the engine: numbers by their shortest text, no padding, `rv` as a
+    number."""
+    if column.name == VERSION:
+        return _version(values)
+    if column.is_number:
+        return _shortest(values)
+    return pc.ascii_rtrim(values, " ") if column.is_padded else values
 
 
-def texts(cells: Iterable[object], *, whole: bool = False) -> pa.Array:
-    """A column of a driver as text: decimals by their shortest text, dates ISO, booleans 0 and 1 (spilasuite.md)."""
-    given = cells if isinstance(cells, tuple) else tuple(cells)
+def _version(values: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
-        values = pa.array(given)
-    except UnicodeError:
-        values = None
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # one column, several types
-        return pa.array([_text(cell) for cell in given], pa.string())
-    if values is None or pa.types.is_binary(values.type):
-        raise not_unicode("reading")
-    if pa.types.is_boolean(values.type):
-        return pc.if_else(values, "1", "0")
-    if whole and (pa.types.is_floating(values.type) or pa.types.is_decimal(values.type)):
-        values = _without_fraction(values)
-    return values if values.type == pa.string() else values.cast(pa.string())
+        found = values.cast(pa.int64())
+    except pa.ArrowInvalid:  # its words quote the value
+        found = None
+    if found is None or found.null_count:
+        raise Malformed("a row version is no whole number", "Restore the column rv of the views")
+    return found
 
 
-def _without_fraction(values: pa.Array) -> pa.Array:
-    """Whole numbers that a driver gives as 1004.0; left alone where one of them is not whole."""
-    try:
-        return values.cast(pa.int64())
-    except pa.ArrowInvalid:
+def _shortest(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """812.40 as 812.4, 1004.0 as 1004: engines differ in the zeros that they write behind."""
+    pointed = pc.match_substring(values, ".")
+    if not truth(pointed).any():
         return values
+    if _plain(values):
+        trimmed = pc.ascii_rtrim(pc.ascii_rtrim(values, "0"), ".")
+        return pc.if_else(pointed, trimmed, values)
+    return pc.replace_substring_regex(values, r"^(-?[0-9]+)(?:\.0*|(\.[0-9]*[1-9])0*)$", r"\1\2")
 
 
-def _text(cell: object) -> str | None:
-    if cell is None or isinstance(cell, str):
-        return cell
-    if isinstance(cell, bytes):
-        raise not_unicode("reading")
-    if isinstance(cell, bool):
-        return "1" if cell else "0"
-    if isinstance(cell, date):
-        return cell.isoformat()
-    if isinstance(cell, Decimal):
-        return format(cell, "f")
-    return str(cell)
+def _plain(values: pa.ChunkedArray) -> bool:
+    """Whether all are numbers that begin with a digit, without an exponent: then what stands behind can be cut off."""
+    try:
+        values.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    odd = pc.or_kleene(pc.match_substring(values, "e", ignore_case=True), pc.starts_with(values, "."))
+    return not truth(pc.or_kleene(odd, pc.starts_with(values, "-."))).any()
 
 
 def cursor_of(known: str | None) -> int:

@@ -65,6 +65,7 @@ class Installation:
     layout: Layout = field(default_factory=load)
     rows: dict[str, list[dict[str, Cell]]] = field(default_factory=dict)
     without: set[str] = field(default_factory=set)  # views, or view.column
+    types: dict[str, str] = field(default_factory=dict)  # view.column → its type, where it is not the contract's
     counted: dict[str, int | None] = field(default_factory=dict)  # what v_controle says, where it lies; None: nothing
     horizons: Sequence[Cell] | None = None  # what v_horizon says, where it is not the highest version
     agencies: int = 1
@@ -97,7 +98,8 @@ class Installation:
     def _names(self, view: View) -> dict[str, str]:
         """Column of the contract → its name and type here."""
         kept = [c for c in view.columns if f"{view.name}.{c.name}" not in self.without]
-        return {c.name: f"{c.installed} {c.type}" for c in kept} or {"other": "other INTEGER"}
+        types = {c.name: self.types.get(f"{view.name}.{c.name}", c.type) for c in kept}
+        return {c.name: f"{c.installed} {types[c.name]}" for c in kept} or {"other": "other INTEGER"}
 
     def tables(self) -> list[tuple[str, list[tuple[Cell, ...]]]]:
         """For each view the statement that makes it, and its rows."""
@@ -113,6 +115,15 @@ class Installation:
             ))  # fmt: skip
         return found
 
+    def statements(self, after: str = "") -> list[str]:
+        """A portable script: one statement a table, one a row. `after`: what stands behind each table."""
+        found = []
+        for statement, rows in self.tables():
+            found.append(f"{statement} {after}".strip())
+            table = statement.split()[2]
+            found += [f"INSERT INTO {table} VALUES ({', '.join(map(_literal, row))})" for row in rows]
+        return found
+
     def write(self, path: Path) -> Path:
         path.unlink(missing_ok=True)
         base = sqlite3.connect(path)
@@ -124,6 +135,12 @@ class Installation:
                     base.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
         base.close()
         return path
+
+
+def _literal(cell: Cell) -> str:
+    if cell is None:
+        return "NULL"
+    return "'" + cell.replace("'", "''") + "'" if isinstance(cell, str) else str(cell)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_the_schema_is_a_setting_and_sqlite_has_none(schema: str, table: str, tm
     path.touch()
     with odbc.connect(odbc.sqlite(path)) as connection:
         assert Views(connection, layout).table(layout.views["v_lot"]) == "v_lot"
-        other = odbc.Connection(odbc.ENGINES["PostgreSQL"], connection._raw)
+        other = odbc.Connection(odbc.ENGINES["PostgreSQL"], connection._talk)
         assert Views(other, layout).table(layout.views["v_lot"]) == table
 
 

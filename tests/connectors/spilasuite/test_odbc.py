@@ -1,10 +1,10 @@
 """ODBC: connection strings that cannot be misread, snapshots that hold still, errors that say nothing of a value."""
 
+import re
 import sqlite3
 import traceback
 from pathlib import Path
 
-import pyodbc
 import pytest
 from hypothesis import given, strategies as st
 
@@ -74,22 +74,52 @@ VALUES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max
 def test_no_value_can_add_a_key_or_change_another(value: str) -> None:
     """What is sent to the driver is read again by the rules of ODBC: the same keys, the same values."""
     sent = odbc.ConnectionString((("Driver", "PostgreSQL Unicode"), ("PWD", value), ("Server", "db"))).text()
-    assert _attributes(sent) == {"Driver": "PostgreSQL Unicode", "PWD": value, "Server": "db"}
+    read = _attributes(sent)
+    assert {k: read[k] for k in ("Driver", "PWD", "Server")} == {
+        "Driver": "PostgreSQL Unicode", "PWD": value, "Server": "db"
+    }  # fmt: skip
+    assert read.keys() == {"Driver", "PWD", "Server", "UseDeclareFetch", "Fetch"}
 
 
 @given(VALUES)
 def test_a_path_reaches_sqlite_as_it_is_or_not_at_all(path: str) -> None:
-    string = odbc.ConnectionString((("Driver", "SQLite3"), ("Database", path)))
+    string = odbc.ConnectionString((("Driver", "SQLite3"), ("Database", path), ("StepAPI", "1")))
     if not path.isascii() or set(path) & set(";{}") or path != path.strip():
         with pytest.raises(Malformed, match="Database") as refused:
             string.text()
         assert len(path) < 3 or path not in str(refused.value)
     else:
-        assert string.text() == f"Driver=SQLite3;Database={path};NoCreat=1"
+        assert string.text() == f"StepAPI=1;Driver=SQLite3;Database={path};NoCreat=1"
 
 
 def test_what_was_asked_of_sqlite_about_creating_files_is_overruled() -> None:
-    assert odbc.parse("Driver={SQLite3};NoCreat=0;Database=x").text() == "Driver=SQLite3;NoCreat=1;Database=x"
+    sent = odbc.parse("Driver={SQLite3};NoCreat=0;Database=x").text()
+    assert "NoCreat=1" in sent.split(";")
+    assert "NoCreat=0" not in sent
+
+
+@pytest.mark.parametrize(
+    ("driver", "told"),
+    [
+        ("PostgreSQL Unicode", "UseDeclareFetch=1;Fetch=5000"),
+        ("MariaDB Unicode", "Charset=utf8mb4"),
+        ("FreeTDS", "ClientCharset=UTF-8"),
+        ("ODBC Driver 18 for SQL Server", ""),
+    ],
+)
+def test_each_driver_is_told_to_give_unicode_and_not_to_hold_all_rows(driver: str, told: str) -> None:
+    sent = odbc.parse(f"Driver={{{driver}}};Server=db;Charset=latin1;ClientCharset=latin1").text()
+    assert set(filter(None, told.split(";"))) <= set(sent.split(";"))
+    assert ("Charset=latin1" in sent.split(";")) == (not driver.startswith("MariaDB"))
+
+
+def test_servers_are_told_apart_and_not_shown() -> None:
+    first, second, other = (
+        odbc.parse(raw).server
+        for raw in ("Driver=a;Server=db;UID=u", "Driver=a;Server=db;UID=v;Database=x", "Driver=a;Server=dc;UID=u")
+    )
+    assert first == second != other
+    assert re.fullmatch("[0-9a-f]{64}", first)
 
 
 def test_a_connection_string_never_shows_itself() -> None:
@@ -142,7 +172,7 @@ def base(tmp_path: Path) -> Path:
 
 
 def test_every_value_of_sqlite_comes_as_it_is_stored(base: Path) -> None:
-    with odbc.connect(odbc.sqlite(base)) as connection:
+    with odbc.connect(odbc.sqlite(base), exact=True) as connection:
         assert connection.rows("reading", "SELECT * FROM v") == [
             ("1", "Élœ€😀 and longer than declared", "2026-02-31", "12.345", "t")
         ]
@@ -196,16 +226,23 @@ def test_text_that_is_not_unicode_is_a_matter_of_configuration(base: Path) -> No
     assert (refused.value.__cause__, refused.value.__context__) == (None, None)
 
 
-def test_an_engine_without_a_known_snapshot_is_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(odbc.ENGINES, "SQLite")
-    with pytest.raises(Malformed, match="no snapshot"), odbc.connect(odbc.sqlite(base)):
-        pass
+@pytest.mark.parametrize("exact", [False, True], ids=["bulk", "exact"])
+def test_a_closed_connection_holds_no_lock_and_no_pool_keeps_it(exact: bool, base: Path) -> None:
+    with odbc.connect(odbc.sqlite(base), exact=exact) as connection:
+        connection.rows("reading", "SELECT id FROM v")
+    _write_alone(base)
 
 
-def test_a_closed_connection_holds_no_lock_and_no_pool_keeps_it(base: Path) -> None:
-    with odbc.connect(odbc.sqlite(base)) as connection:
-        connection.rows("reading", "SELECT * FROM v")
-    assert pyodbc.pooling is False
+@pytest.mark.parametrize("exact", [False, True], ids=["bulk", "exact"])
+def test_a_connection_that_failed_is_closed_too(exact: bool, base: Path) -> None:
+    with odbc.connect(odbc.sqlite(base), exact=exact) as connection:
+        connection.rows("reading", "SELECT id FROM v")
+        with pytest.raises(Malformed):
+            connection.rows("reading", "SELECT nothing FROM v")
+    _write_alone(base)
+
+
+def _write_alone(base: Path) -> None:
     writer = sqlite3.connect(base, timeout=0)
     writer.execute("PRAGMA journal_mode=DELETE")
     with writer:
@@ -215,10 +252,13 @@ def test_a_closed_connection_holds_no_lock_and_no_pool_keeps_it(base: Path) -> N
 
 def test_a_driver_may_be_named_by_the_library_that_the_administrator_installed() -> None:
     library = "/usr/lib/x86_64-linux-gnu/odbc/libsqlite3odbc.so"
-    assert (
-        odbc.parse(f"Driver={library};Database=/srv/a.sqlite").text()
-        == f"Driver={library};Database=/srv/a.sqlite;NoCreat=1"
-    )
+    assert odbc.parse(f"Driver={library};Database=/srv/a.sqlite").get("Driver") == library
+
+
+def test_an_ansi_driver_is_not_taken_for_one_that_gives_unicode() -> None:
+    assert [odbc.parse(f"Driver={{{name}}}").kind for name in ("PostgreSQL Unicode", "PostgreSQL ANSI")] == [
+        "postgresql", ""
+    ]  # fmt: skip
 
 
 def test_a_library_that_only_seems_to_lie_there_is_refused() -> None:
