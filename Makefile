@@ -11,6 +11,8 @@ export PYTHONUTF8 := 1
 
 BIN := .venv/bin
 PACKAGES := schemas connectors ledger store retention pipelines portal
+# What a home does is the same whichever database it has.
+ON_BOTH := tests/functional tests/generative tests/faults tests/unit/store tests/unit/retention
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks scripts)
 
 help: ## List the tasks
@@ -28,6 +30,7 @@ test: ## Run the tests
 	@scripts/setup.sh
 	@scripts/system-packages.sh test
 	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --store postgresql $(ON_BOTH)
 
 check: ## Check style, types and the import rules
 	@scripts/setup.sh

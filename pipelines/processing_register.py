@@ -31,6 +31,7 @@ from schemas.window import KEPT_DAYS
 from store import register
 from store.house import JOURNAL, House
 from store.keys import open_root
+from store.moments import not_after
 from store.register import Agency
 
 FORMAT, VERSION = "depositaire-register", 1
@@ -167,7 +168,7 @@ def _agencies(house: House, only: Collection[AgencyCode] | None) -> list[Agency]
 
 def _until(at: datetime) -> Any:
     """Entries of the journal up to an instant; they are written with the offset of whoever wrote them."""
-    return func.julianday(JOURNAL.c.at) <= func.julianday(at.isoformat())
+    return not_after(JOURNAL.c.at, at)
 
 
 def _outcomes(house: House, at: datetime) -> dict[str, dict[str, dict[str, int]]]:

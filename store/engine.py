@@ -139,6 +139,10 @@ def on(db: Connection) -> Engine:
     return found
 
 
+# SQLAlchemy forgets how many rows an INSERT wrote unless it is told not to.
+_COUNTED = {"preserve_rowcount": True}
+
+
 def put(
     db: Connection,
     table: Table,
@@ -150,7 +154,8 @@ def put(
     # The two dialects have the same words for it, and no common type.
     insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
     if not replacing:
-        return db.execute(insert.on_conflict_do_nothing(), values).rowcount
+        return db.execute(insert.on_conflict_do_nothing(), values, execution_options=_COUNTED).rowcount
     key = [*db.info.get("leading", ()), *(c.name for c in table.primary_key)]
     taken = {name: insert.excluded[name] for name in replacing}
-    return db.execute(insert.on_conflict_do_update(index_elements=key, set_=taken), values).rowcount
+    made = insert.on_conflict_do_update(index_elements=key, set_=taken)
+    return db.execute(made, values, execution_options=_COUNTED).rowcount

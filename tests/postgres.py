@@ -90,6 +90,16 @@ class Cluster:
         address = f"postgresql:///{name}?host={self.folder}"
         return replace(settings, address=address, manager=self.url(name))
 
+    def dump(self, settings: Settings) -> bytes:
+        """Every row of a store, of all agencies."""
+        tables = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('shelf', 'house', 'dep')"
+        out = []
+        with self.admin(str(conninfo_to_dict(settings.address)["dbname"])) as db:
+            for table in db.execute(tables).fetchall():
+                with db.cursor().copy(sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(*table))) as rows:
+                    out += [bytes(row) for row in rows]
+        return b"".join(out)
+
     def url(self, name: str) -> str:
         return f"postgresql://{MANAGER}:fabriqu%C3%A9%3Apour%2Fles%40tests@/{name}?host={self.folder}"
 

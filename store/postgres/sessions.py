@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import psycopg
-from psycopg.errors import InvalidAuthorizationSpecification, InvalidPassword, RestrictViolation
+from psycopg.errors import RestrictViolation
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
@@ -73,14 +73,22 @@ class Sessions:
         self._who.login = login
         try:
             return engine.connect()
-        except OperationalError as no:
-            if isinstance(no.orig, InvalidPassword | InvalidAuthorizationSpecification):
+        except OperationalError:
+            # Why a login failed is told in the server's language only: whether another one gets in tells it too.
+            if login != self._settings.clerk and self._answers():
                 raise Refused(
                     f"the database does not let {login.role} in", "Its keys and its tables are not of the same home."
                 ) from None
             raise TryAgain("the database does not answer", "Start it, or wait, then do the same again.") from None
         finally:
-            del self._who.login
+            self._who.login = None
+
+    def _answers(self) -> bool:
+        try:
+            self.clerk().close()
+        except (Refused, TryAgain):
+            return False
+        return True
 
     def _engine(self, pool: type[NullPool] | None) -> Engine:
         kept = {"pool_size": 2, "max_overflow": 8, "pool_pre_ping": True}

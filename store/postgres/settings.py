@@ -103,7 +103,7 @@ def parsed(url: str) -> URL:
     """Raises Malformed without repeating anything of it: a URL may hold a password."""
     try:
         found = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise Malformed("--store is no URL of a database", "Write postgresql://user@host/database.") from None
     if found.get_backend_name() != "postgresql" or not found.database:
         raise Malformed("--store is no URL of a PostgreSQL database", "Write postgresql://user@host/database.")

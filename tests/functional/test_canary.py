@@ -151,6 +151,7 @@ def test_attached_accounts_of_a_living_agency_stay_and_the_last_ones_go(swept: d
     assert {r["agency_code"] for r in after["portal_attachment"]} == {"A0001", "A0002"}
 
 
+@pytest.mark.files
 def test_a_copy_of_everything_but_the_keys_of_the_day_before_opens_nothing(swept: dict[str, Path]) -> None:
     code = AgencyCode("A0003")
     old, new = Installation.on(swept["yesterday"]).home, Installation.on(swept["today"]).home
@@ -171,6 +172,7 @@ def test_a_copy_of_everything_but_the_keys_of_the_day_before_opens_nothing(swept
     Keyring.destroy(new, capability(code, Act.ERASE))
 
 
+@pytest.mark.files
 def test_a_second_erasure_on_the_same_home_is_certified_too(swept: dict[str, Path]) -> None:
     """A restored shelf of the erased agency is found again, removed again, and certified again."""
     code = AgencyCode("A0003")

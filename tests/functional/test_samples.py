@@ -132,6 +132,7 @@ def test_a_file_whose_name_is_none_of_a_contract_is_refused_and_its_name_is_not_
     [with_one] = installation.sync(noon("2026-01-05"), portal=False)
     assert (without["reason"], with_one["reason"]) == ("agency.no_instruction", "delivery.name")
     kept = b"".join(p.read_bytes() for p in installation.home.root.rglob("*") if p.is_file())
+    kept += engines.written(installation.home)
     assert b"BELLERIVE" not in kept
     assert b"agency.no_instruction" in kept, "the search must be able to find what the journal says"
 

@@ -39,6 +39,8 @@ from tests.generative.without_instruction import (
     of_agency,
 )
 
+pytestmark = pytest.mark.files  # the watch looks at files
+
 ATTEMPTS = 10_000
 
 

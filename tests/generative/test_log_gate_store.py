@@ -34,7 +34,7 @@ from schemas.errors import Refused
 from schemas.frames import Reading
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.mandate import Purpose, RestrictedBy
-from store.agency import OpenShelf
+from store.agency import OpenShelf, is_held
 from store.keys import Keyring, open_root
 from tests import engines
 from tests.functional.conftest import RUN, SAMPLES, Installation, Quiet, noon, read_jsonl
@@ -313,7 +313,7 @@ class Machine:
     # -- what is held --------------------------------------------------------------------------------------------------
 
     def compare(self) -> None:
-        if not self.home.shelf(AGENCY).exists():
+        if not is_held(self.home, AGENCY):
             assert not self.shelf.rows
             return
         leave = warrant(AGENCY, Act.RETURN)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.home import Home
+from schemas.ids import AgencyCode
+from store import engine
 from tests.functional.cli.conftest import SAMPLES, Desk, call
 
 TRUTH = SAMPLES / "truth"
@@ -49,7 +52,7 @@ def test_a_window_that_closed_is_planned_carried_out_and_certified(after_night: 
     assert desk("retention", "plan", "--at", "2026-01-13T23:59:59", "--json").json == {"plans": [], "held": []}
     planned = desk("retention", "plan", "--at", "2026-01-14", "--json").json
     assert [p["agency"] for p in planned["plans"]] == ["A0003"]
-    assert (desk.home / "shelves" / "A0003.sqlite").exists()
+    assert engine.of(Home.at(desk.home)).holds(AgencyCode("A0003"))
     done = desk("retention", "run", "--at", "2026-01-14", "--json")
     assert done.code == 0
     (erased,) = done.json["erasures"]

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from ledger.entry import Entry
 from ledger.keys import LogKeys
 from ledger.log import Log
 from schemas.home import Home
 from schemas.ids import AgencyCode
+from store import engine
 from store.keys import open_root
 from store.sqlite import guard
 from tests.functional.cli.conftest import INSTRUCTION, SAMPLES, Desk
@@ -206,10 +208,10 @@ def test_everything_erased_on_order_leaves_no_row_and_no_person_key(after_night:
     (done,) = after_night("retention", "run", "--at", "2026-01-05T20:00:00+01:00", "--json").json["ordered"]
     assert done["problem"] is None
     assert all(not rows for rows in exported(after_night, "after").values())
-    with sqlite3.connect(after_night.home / "shelves" / f"{CODE}.sqlite") as db:
-        assert db.execute("SELECT count(*) FROM line").fetchone() == (0,)
-        assert db.execute("SELECT count(*) FROM quarantine WHERE sealed IS NOT NULL").fetchone() == (0,)
-        assert db.execute("SELECT count(*) FROM doomed_key").fetchone() == (0,)
+    with engine.of(Home.at(after_night.home)).shelf(AgencyCode(CODE)) as db:
+        assert db.scalar(text("SELECT count(*) FROM line")) == 0
+        assert db.scalar(text("SELECT count(*) FROM quarantine WHERE sealed IS NOT NULL")) == 0
+        assert db.scalar(text("SELECT count(*) FROM doomed_key")) == 0
     *_, report = sync(after_night, "2026-01-06", "sdgi")
     assert report["outcome"] == "accepted"
     assert all(not rows for rows in exported(after_night, "later").values())

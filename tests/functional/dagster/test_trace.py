@@ -181,6 +181,7 @@ def test_nothing_due_erases_nothing_and_tells_the_windows(after: Installation, i
     assert (told["running"].value, told["return"].value, told["erased"].value) == (2, 1, 0)
 
 
+@pytest.mark.files
 def test_an_erasure_that_cannot_be_finished_is_red_and_the_next_one_finishes_it(
     after: Installation, instance: dg.DagsterInstance
 ) -> None:

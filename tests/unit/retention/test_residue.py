@@ -13,6 +13,8 @@ from retention.residue import CONTROL, Finding, Where, left, plant, search
 from schemas.ids import AgencyCode
 from tests.unit.retention.conftest import A1, A3, CLOSED, Installation
 
+pytestmark = pytest.mark.files  # the places that are searched here are files
+
 NUMBERS = AgencyCode("75011")
 
 

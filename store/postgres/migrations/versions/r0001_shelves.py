@@ -234,6 +234,8 @@ def _doors(p: str) -> None:
             IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = role) THEN
                 EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS '
                     'PASSWORD %L IN ROLE %I', role, verifier, '{p}_agency');
+            ELSIF NOT EXISTS (SELECT 1 FROM dep.shelf s WHERE s.agency = code) THEN
+                EXECUTE format('ALTER ROLE %I PASSWORD %L', role, verifier);  -- of a shelf that is no more
             END IF;
             INSERT INTO dep.shelf VALUES (code) ON CONFLICT DO NOTHING;
         END $$""")
