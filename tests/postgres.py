@@ -92,7 +92,8 @@ class Cluster:
 
     def dump(self, settings: Settings) -> bytes:
         """Every row of a store, of all agencies."""
-        tables = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('shelf', 'house', 'dep')"
+        ours = "schemaname IN ('shelf', 'house', 'dep')"
+        tables = f"SELECT schemaname, tablename FROM pg_tables WHERE {ours} ORDER BY 1, 2"
         out = []
         with self.admin(str(conninfo_to_dict(settings.address)["dbname"])) as db:
             for table in db.execute(tables).fetchall():

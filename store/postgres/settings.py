@@ -49,7 +49,7 @@ class Settings:
     def new(cls, url: str) -> Self:
         """Raises Malformed for what is no URL of a PostgreSQL database."""
         manager = parsed(url)
-        bare = manager.set(username=None, password=None)
+        bare = manager._replace(username=None, password=None)  # `set` would leave them as they are
         return cls(
             f"dep_{secrets.token_hex(4)}", bare.render_as_string(hide_password=False), secrets.token_urlsafe(32),
             secrets.token_urlsafe(32), secrets.token_urlsafe(32), manager.render_as_string(hide_password=False),

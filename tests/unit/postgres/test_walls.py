@@ -248,6 +248,7 @@ def test_nothing_that_shows_settings_shows_a_password(home: Home) -> None:
     shown = f"{s!r} {s} {s.clerk!r} {s.eye}"
     assert not [p for p in (s.clerk_password, s.eye_password, s.broom_password) if p in shown]
     assert home.store.stat().st_mode & 0o777 == 0o600
+    assert (parsed(s.address).username, parsed(s.address).password) == (None, None)
 
 
 def test_an_error_of_the_database_repeats_no_value(furnished: Home) -> None:
