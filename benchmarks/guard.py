@@ -9,6 +9,7 @@ sealed ones are; nothing is sealed here, so that the share of a whole night is s
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,16 +19,13 @@ from sqlalchemy import Connection, text
 from schemas.home import Home
 from schemas.ids import AgencyCode
 from store.agency import OpenShelf
+from store.engine import on
 from store.keys import Keyring, create_root, open_root
+from store.tables import ROWS
 from tests.leave import capability, warrant
 
 CODE = AgencyCode("A0003")
 TIMES = 7
-LINE = "INSERT INTO line (id, system, source, key, signature, live) VALUES (?, 'sdgi', 'LOTS.CSV', ?, ?, 1)"
-ROW = (
-    "INSERT INTO lot (system, source_key, dropped, owner, kid, digest, sealed, delivery, loc)"
-    " VALUES ('sdgi', ?, 0, ?, 0, ?, ?, 1, '7')"
-)
 
 
 def shelf(folder: Path) -> OpenShelf:
@@ -45,13 +43,21 @@ def unguarded(db: Connection) -> None:
 
 def written(opened: OpenShelf, turn: int, rows: int) -> float:
     """CPU seconds to write so many lines, and a row of each, in one transaction."""
-    first = turn * rows
-    lines: list[tuple[Any, ...]] = [(n, f"L{n}", bytes(16)) for n in range(first + 1, first + rows + 1)]
-    sealed: list[tuple[Any, ...]] = [(f"L{n}", n, bytes(32), bytes(250)) for n in range(first + 1, first + rows + 1)]
+    ids = range(turn * rows + 1, (turn + 1) * rows + 1)
+    names = [f"L{n}" for n in ids]
+    lines: dict[str, Sequence[Any]] = {
+        "id": ids, "system": ["sdgi"] * rows, "source": ["LOTS.CSV"] * rows, "key": names,
+        "signature": [bytes(16)] * rows, "live": [1] * rows,
+    }  # fmt: skip
+    sealed: dict[str, Sequence[Any]] = {c.name: [None] * rows for c in ROWS["lot"].c}
+    sealed |= {
+        "system": ["sdgi"] * rows, "source_key": names, "dropped": [0] * rows, "owner": ids, "kid": [0] * rows,
+        "digest": [bytes(16)] * rows, "sealed": [bytes(250)] * rows, "delivery": [1] * rows, "loc": ["7"] * rows,
+    }  # fmt: skip
     begun = time.thread_time()
     with opened.writing() as db:
-        db.exec_driver_sql(LINE, lines)
-        db.exec_driver_sql(ROW, sealed)
+        on(db).put_lines(db, lines)
+        on(db).put_rows(db, ROWS["lot"], sealed, new=True)
     return time.thread_time() - begun
 
 

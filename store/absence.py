@@ -29,10 +29,11 @@ class Absent:
     announced: int
 
 
-def absentees(batch: Batch, d: int, place: Place) -> list[Absent]:
+def absentees(batch: Batch, d: int) -> list[Absent]:
     """Looked for before anything is written."""
-    held = place.shelf.lines(batch.system)
+    held = batch.held_lines(d)
     held = held.filter(held["live"])
+    batch.forget_held_lines(d)
     mine = pa.array(batch.d == d)
     sources, keys = batch.source.filter(mine), batch.key.filter(mine)
     mine_ends = batch.endings.filter(
@@ -80,7 +81,7 @@ def _still_live(db: Connection, absent: Absent) -> list[int]:
 
 
 def _has_quarantine(batch: Batch, d: int, source: str) -> bool:
-    quarantined = (batch.d == d) & (batch.outcome == "quarantined")
+    quarantined = (batch.d == d) & batch.came_to("quarantined")
     return (
         bool(pc.any(pc.equal(batch.source.filter(pa.array(quarantined)), source)).as_py())
         if quarantined.any()

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from schemas.capability import Act, Capability, Warrant
 from schemas.errors import Refused
@@ -108,31 +108,24 @@ class Shelf:
     def lines(self, system: System, keys: Mapping[str, Sequence[str]] | None = None) -> pa.Table:
         """Held source lines: id, source, key, lo, hi (the signature), live. All of them, or those of the given keys."""
         columns = (LINE.c.id, LINE.c.source, LINE.c.key, LINE.c.signature, LINE.c.live)
+        wanted = select(*columns).where(LINE.c.system == system)
         if keys is None:
-            found = list(self.db.execute(select(*columns).where(LINE.c.system == system)))
+            asked = [wanted]
         else:
-            found = []
-            for source, some in keys.items():
-                found += self.db.execute(
-                    select(*columns).where(LINE.c.system == system, LINE.c.source == source, among(LINE.c.key, some))
-                )
-        ids, sources, names, signatures, live = zip(*found, strict=True) if found else ((), (), (), (), ())
-        parts = np.frombuffer(b"".join(signatures), "<u8").reshape(-1, 2)
-        return pa.table({
-            "id": pa.array(ids, pa.int64()),
-            "source": pa.array(sources, pa.string()),
-            "key": pa.array(names, pa.string()),
-            "lo": pa.array(parts[:, 0]),
-            "hi": pa.array(parts[:, 1]),
-            "live": pa.array([bool(x) for x in live], pa.bool_()),
-        })  # fmt: skip
+            asked = [wanted.where(LINE.c.source == s, among(LINE.c.key, some)) for s, some in keys.items()]
+        parts = [_lines(*found) for each in asked for found in _columns(self.db, each)]
+        return pa.concat_tables(parts or [_lines((), (), (), (), ())]).combine_chunks()
+
+    def count_lines(self, system: System) -> int:
+        return self.db.scalar(select(func.count()).select_from(LINE).where(LINE.c.system == system)) or 0
 
     # -- what is known of rows -----------------------------------------------------------------------------------------
 
     def present(self, table: str, system: System, keys: Iterable[str]) -> set[str]:
         """Which of these keys are held, ended rows included (canonical §6)."""
         t = ROWS[table]
-        return set(self.db.scalars(select(t.c.source_key).where(t.c.system == system, among(t.c.source_key, keys))))
+        wanted = select(t.c.source_key).where(t.c.system == system, among(t.c.source_key, keys))
+        return {key for (found,) in _columns(self.db, wanted) for key in found}
 
     def referred(self, table: str, column: str, system: System, keys: Iterable[str]) -> dict[str, str]:
         """A reference column of a memory, by key."""
@@ -143,26 +136,24 @@ class Shelf:
     def kids(self, system: System, persons: Iterable[str]) -> dict[str, int]:
         t = ROWS["person"]
         wanted = select(t.c.source_key, t.c.kid).where(t.c.system == system, among(t.c.source_key, persons))
-        return {k: v for k, v in self.db.execute(wanted)}  # noqa: C416 - mypy cannot see that a row is a pair
+        return {k: v for keys, kids in _columns(self.db, wanted) for k, v in zip(keys, kids, strict=True)}
 
     def row_states(self, table: str, system: System, keys: Iterable[str]) -> dict[str, tuple[bytes, int, bool, int]]:
         """By key: digest, owner (line id), whether it is open (neither ended nor dropped), key id."""
         t = ROWS[table]
         columns = (t.c.source_key, t.c.digest, t.c.owner, t.c.ended_reason, t.c.dropped, t.c.kid)
-        found = self.db.execute(select(*columns).where(t.c.system == system, among(t.c.source_key, keys)))
+        wanted = select(*columns).where(t.c.system == system, among(t.c.source_key, keys))
         return {
-            k: (digest, owner, ended is None and not dropped, kid) for k, digest, owner, ended, dropped, kid in found
+            k: (digest, owner, ended is None and not dropped, kid)
+            for found in _columns(self.db, wanted)
+            for k, digest, owner, ended, dropped, kid in zip(*found, strict=True)
         }
 
     def owned(self, table: str, owners: Iterable[int]) -> Sequence[tuple[str, int]]:
         """Keys of the rows that these lines still own, with their line."""
         t = ROWS[table]
-        return [
-            (k, o)
-            for k, o in self.db.execute(
-                select(t.c.source_key, t.c.owner).where(among(t.c.owner, owners), t.c.dropped == 0)
-            )
-        ]
+        wanted = select(t.c.source_key, t.c.owner).where(among(t.c.owner, owners), t.c.dropped == 0)
+        return [pair for keys, lines in _columns(self.db, wanted) for pair in zip(keys, lines, strict=True)]
 
     def counts(self) -> dict[str, int]:
         return {
@@ -288,6 +279,31 @@ class OpenShelf(Shelf):
 
     def binding(self, table: str, system: str) -> bytes:
         return framed(self.agency or "_portal", table, system)
+
+
+def _columns(db: Connection, wanted: Select[Any], size: int = 500) -> Iterator[list[list[Any]]]:
+    """What a query finds, as columns, some rows at a time: few enough to be turned while they are in the processor's
+    cache, and to be gone before Python looks through everything it holds for what is not needed (`gc`, after 700 new
+    tuples). The driver's own tuples: a Row for each of a million lines would cost more than reading them."""
+    result = db.execute(wanted)
+    cursor: Any = result.cursor
+    while found := cursor.fetchmany(size):
+        yield [[row[i] for row in found] for i in range(len(found[0]))]
+    result.close()
+
+
+def _lines(
+    ids: Sequence[int], sources: Sequence[str], keys: Sequence[str], signatures: Sequence[bytes], live: Sequence[int]
+) -> pa.Table:
+    parts = np.frombuffer(b"".join(signatures), "<u8").reshape(-1, 2)
+    return pa.table({
+        "id": pa.array(ids, pa.int64()),
+        "source": pa.array(sources, pa.string()),
+        "key": pa.array(keys, pa.string()),
+        "lo": pa.array(parts[:, 0]),
+        "hi": pa.array(parts[:, 1]),
+        "live": pa.array(live, pa.int64()).cast(pa.bool_()),
+    })  # fmt: skip
 
 
 def drop(home: Home, capability: Capability) -> bool:

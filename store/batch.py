@@ -1,4 +1,8 @@
-"""A batch on its way into the shelves: what was admitted, line by line, and what becomes of each line."""
+"""A batch on its way into the shelves: what was admitted, line by line, and what becomes of each line.
+
+What becomes of a line is a small whole number (`OUTCOMES`), why it was put aside another; their names come back where
+somebody is told.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -13,13 +17,16 @@ from schemas.frames import BIT, Arrived
 from schemas.ids import System
 from store.agency import OpenShelf
 
+OUTCOMES = ("ok", "stored", "unchanged", "quarantined", "ignored", "withheld")
+CODE = {name: np.uint8(i) for i, name in enumerate(OUTCOMES)}
+
 
 @dataclass(slots=True)
 class Batch:
     """Mutable on purpose, and only here: outcomes and flags of lines settle step by step.
 
-    Arrays of `outcome`, `reason`, `flags`, `d`, `source`, `key` are indexed by line number. At most one delivery an
-    agency.
+    Arrays of `outcome`, `reason`, `flags`, `d`, `source`, `key` are indexed by line number. `outcome` counts in
+    `OUTCOMES`, `reason` in `reasons` (-1: none), `source_code` in `sources`. At most one delivery an agency.
     """
 
     system: System
@@ -28,10 +35,13 @@ class Batch:
     held: tuple[frozenset[str], ...]
     d: np.ndarray
     source: pa.Array
+    sources: list[str]
+    source_code: np.ndarray
     key: pa.Array
     loc: pa.Array
     outcome: np.ndarray
     reason: np.ndarray
+    reasons: list[str]
     flags: np.ndarray
     partial: np.ndarray
     rows: dict[str, pa.Table]
@@ -39,6 +49,7 @@ class Batch:
     content: dict[int, str]
     snapshot: frozenset[str]
     ending_lines: np.ndarray = field(repr=False)
+    _held_lines: dict[int, pa.Table] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, admitted: Admitted, shelves: Sequence[OpenShelf]) -> "Batch":
@@ -47,6 +58,7 @@ class Batch:
         ending = np.zeros(len(lines), bool)
         own = r.endings.filter(pc.invert(r.endings["implied"]))
         ending[own["line"].to_numpy()] = True
+        source, reason = (pc.dictionary_encode(_flat(lines[name])) for name in ("source", "reason"))
         return cls(
             system=r.system,
             deliveries=r.deliveries,
@@ -54,10 +66,13 @@ class Batch:
             held=admitted.held,
             d=lines["d"].to_numpy(),
             source=_flat(lines["source"]),
+            sources=source.dictionary.to_pylist(),
+            source_code=source.indices.to_numpy(),
             key=_flat(lines["key"]),
             loc=_flat(lines["loc"]),
-            outcome=lines["outcome"].to_numpy(zero_copy_only=False).astype(object),
-            reason=lines["reason"].to_numpy(zero_copy_only=False).astype(object),
+            outcome=pc.index_in(_flat(lines["outcome"]), value_set=pa.array(OUTCOMES)).to_numpy().astype(np.uint8),
+            reason=pc.fill_null(reason.indices, -1).to_numpy().copy(),
+            reasons=reason.dictionary.to_pylist(),
             flags=lines["flags"].to_numpy().copy(),
             partial=pc.fill_null(lines["partial"], False).to_numpy(zero_copy_only=False),
             rows={name: t.combine_chunks() for name, t in r.rows.items()},
@@ -69,11 +84,29 @@ class Batch:
 
     @property
     def ok(self) -> np.ndarray:
-        return np.asarray(self.outcome == "ok")
+        return self.came_to("ok")
+
+    def came_to(self, outcome: str) -> np.ndarray:
+        """Per line: whether this became of it."""
+        return np.asarray(self.outcome == CODE[outcome])
+
+    def settle(self, lines: np.ndarray | int, outcome: str) -> None:
+        self.outcome[lines] = CODE[outcome]
 
     def quarantine(self, lines: np.ndarray, reason: str) -> None:
-        self.outcome[lines] = "quarantined"
-        self.reason[lines] = reason
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+        self.settle(lines, "quarantined")
+        self.reason[lines] = self.reasons.index(reason)
+
+    def held_lines(self, d: int) -> pa.Table:
+        """Every line that the shelf of delivery d holds of this system, read once and before it is written to."""
+        if d not in self._held_lines:
+            self._held_lines[d] = self.shelves[d].lines(self.system)
+        return self._held_lines[d]
+
+    def forget_held_lines(self, d: int) -> None:
+        self._held_lines.pop(d, None)
 
     def raise_flag(self, lines: np.ndarray, name: str) -> None:
         self.flags[lines] |= BIT[name]
@@ -93,12 +126,14 @@ class Batch:
                 )
         self.content |= {line: json.dumps(rows, ensure_ascii=False) for line, rows in said.items()}
 
-    def drop_rows_of_lost_lines(self) -> None:
-        ok = self.ok
+    def drop_rows_of_lost_lines(self) -> bool:
+        """Whether there were any."""
+        ok, dropped = self.ok, False
         for name, table in self.rows.items():
             keep = ok[table["line"].to_numpy()]
             if not keep.all():
-                self.rows[name] = table.filter(pa.array(keep))
+                self.rows[name], dropped = table.filter(pa.array(keep)), True
+        return dropped
 
     def composite(self, d: np.ndarray, keys: pa.Array) -> pa.Array:
         """Keys of many agencies in one column: the delivery in front, so that no agency meets another's key."""

@@ -6,6 +6,7 @@ itself gives (derived columns, ends and lineage apart). A line's signature is th
 64-bit numbers: the order of rows does not matter, and a row can be taken out of it again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.memory import SENSE
-from schemas.records import RECORDS
 from store.batch import Batch, by_delivery
-from store.encode import digest_fields, joined
+from store.encode import messages
 
 # Memories that are kept up to date beside their line but do not make it `stored` (canonical §8 counts canonical rows).
 UNCOUNTED = frozenset({SENSE.name})
@@ -23,10 +23,10 @@ UNCOUNTED = frozenset({SENSE.name})
 
 @dataclass(slots=True)
 class Compared:
-    """digests: per record, one 16-byte digest a row. signature: per line, lo and hi. held_id: per line, the shelf's
-    line id or -1."""
+    """digests: per record, one 16-byte digest a row (dtype V16). signature: per line, lo and hi. held_id: per line, the
+    shelf's line id or -1."""
 
-    digests: dict[str, list[bytes]]
+    digests: dict[str, np.ndarray]
     lo: np.ndarray
     hi: np.ndarray
     held_id: np.ndarray
@@ -41,7 +41,7 @@ def compare(batch: Batch) -> Compared:
     for name, table in batch.rows.items():
         digests[name] = _row_digests(batch, name, table)
         if name not in UNCOUNTED and len(table):
-            parts = np.frombuffer(b"".join(digests[name]), "<u8").reshape(-1, 2)
+            parts = digests[name].view("<u8").reshape(-1, 2)
             lines = table["line"].to_numpy()
             np.add.at(lo, lines, parts[:, 0])
             np.add.at(hi, lines, parts[:, 1])
@@ -51,44 +51,48 @@ def compare(batch: Batch) -> Compared:
     for d, at in by_delivery(batch.d[candidates], len(batch.deliveries)):
         lines = np.flatnonzero(candidates)[at]
         held_id[lines], same[lines] = _against_shelf(batch, d, lines, lo, hi)
-    batch.outcome[candidates & same] = "unchanged"
-    batch.outcome[candidates & ~same] = "stored"
+    batch.settle(candidates & same, "unchanged")
+    batch.settle(candidates & ~same, "stored")
     return Compared(digests, lo, hi, held_id, candidates & ~same)
 
 
-def _row_digests(batch: Batch, name: str, table: pa.Table) -> list[bytes]:
-    texts = joined(table, digest_fields(RECORDS[name], batch.system))
-    keys = table["source_key"].to_pylist()
-    prefix = name + "\x1e"
-    messages = [f"{prefix}{k}\x1e{t}".encode() for k, t in zip(keys, texts, strict=True)]
+def _row_digests(batch: Batch, name: str, table: pa.Table) -> np.ndarray:
+    said = messages(table, name, batch.system)
     if len(batch.shelves) == 1:
-        digest = batch.shelves[0].keyring.digest
-        return [digest(m) for m in messages]
-    per_delivery = [s.keyring.digest for s in batch.shelves]
-    return [per_delivery[d](m) for d, m in zip(batch.d_of(table), messages, strict=True)]
+        digests = batch.shelves[0].keyring.digest.each(said)
+    else:
+        per_delivery = [s.keyring.digest for s in batch.shelves]
+        digests = [per_delivery[d](m) for d, m in zip(batch.d_of(table).tolist(), said, strict=True)]
+    return np.frombuffer(b"".join(digests), "V16")
 
 
 def _against_shelf(
     batch: Batch, d: int, lines: np.ndarray, lo: np.ndarray, hi: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    at = pa.array(lines)
-    sources, keys = batch.source.take(at), batch.key.take(at)
-    held = batch.shelves[d].lines(batch.system, _grouped(sources, keys))
+    keys = batch.key.take(pa.array(lines))
+    codes = batch.source_code[lines]
+    of = {batch.sources[code]: np.flatnonzero(codes == code) for code in np.unique(codes)}
+    held = batch.held_lines(d) if batch.snapshot else _asked_for(batch, d, keys, of)
+    ids, same = np.full(len(lines), -1, np.int64), np.zeros(len(lines), bool)
     if len(held) == 0:
-        return np.full(len(lines), -1, np.int64), np.zeros(len(lines), bool)
-    found = pc.index_in(_name(sources, keys), value_set=_name(held["source"], held["key"]))
-    missing = found.is_null().to_numpy(zero_copy_only=False)
-    where = pc.fill_null(found, 0).to_numpy(zero_copy_only=False)
-    same = ~missing & held["live"].to_numpy(zero_copy_only=False)[where]
-    same &= (held["lo"].to_numpy()[where] == lo[lines]) & (held["hi"].to_numpy()[where] == hi[lines])
-    return np.where(missing, -1, held["id"].to_numpy()[where]), same
+        return ids, same
+    for source, at in of.items():
+        there = held.filter(pc.equal(held["source"], source))
+        found = pc.index_in(keys.take(pa.array(at)), value_set=there["key"])
+        known = at[found.is_valid().to_numpy(zero_copy_only=False)]
+        where = found.drop_null().to_numpy()
+        ids[known] = there["id"].to_numpy()[where]
+        same[known] = (
+            there["live"].to_numpy()[where]
+            & (there["lo"].to_numpy()[where] == lo[lines[known]])
+            & (there["hi"].to_numpy()[where] == hi[lines[known]])
+        )
+    return ids, same
 
 
-def _grouped(sources: pa.Array, keys: pa.Array) -> dict[str, list[str]]:
-    return {s: keys.filter(pc.equal(sources, s)).to_pylist() for s in pc.unique(sources).to_pylist()}
-
-
-def _name(sources: pa.Array, keys: pa.Array) -> pa.Array:
-    if isinstance(sources, pa.ChunkedArray):
-        sources, keys = sources.combine_chunks(), keys.combine_chunks()
-    return pc.binary_join_element_wise(sources, keys, "\x1e")
+def _asked_for(batch: Batch, d: int, keys: pa.Array, of: Mapping[str, np.ndarray]) -> pa.Table:
+    """The held ones of these lines, and maybe others: a delta is small beside what is held, and asking for a line
+    costs twice what reading one does."""
+    if len(keys) * 2 > batch.shelves[d].count_lines(batch.system):
+        return batch.shelves[d].lines(batch.system)
+    return batch.shelves[d].lines(batch.system, {s: keys.take(pa.array(at)).to_pylist() for s, at in of.items()})

@@ -44,15 +44,15 @@ def apply_endings(db: Connection, batch: Batch, d: int, place: Place) -> Counter
             if outcome == "stored" and (reason != "EFFACEMENT" or end["held"]):
                 ended[reason] += 1
             if not end["implied"]:
-                batch.outcome[end["line"]] = outcome
+                batch.settle(end["line"], outcome)
     return ended
 
 
 def _accepted_ends(batch: Batch, d: int) -> pa.Array:
     """Ends of delivery d whose line was accepted."""
     lines = batch.endings["line"].to_numpy()
-    accepted = batch.ok[lines] | (batch.outcome[lines] == "stored") | (batch.outcome[lines] == "unchanged")
-    return pa.array((batch.d[lines] == d) & accepted)
+    accepted = batch.ok | batch.came_to("stored") | batch.came_to("unchanged")
+    return pa.array((batch.d[lines] == d) & accepted[lines])
 
 
 def end_lines(db: Connection, lines: Iterable[int], reason: str, on: str) -> int:

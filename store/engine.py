@@ -84,8 +84,9 @@ class Engine(Protocol):
         """Lines that came again with something else: their signatures, and that they live."""
         ...
 
-    def put_rows(self, db: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Whole rows of a record, sealed already; one of the same system and key is replaced."""
+    def put_rows(self, db: Connection, table: Table, columns: Mapping[str, Sequence[Any]], new: bool = False) -> None:
+        """Whole rows of a record, sealed already; one of the same system and key is replaced. `new`: the caller knows
+        that none of them is held and that no key comes twice."""
         ...
 
     def change_rows(

@@ -25,7 +25,7 @@ from schemas.report import Counts, Quarantined, Report
 from store import engine
 from store.absence import absentees, apply_absences
 from store.agency import OpenShelf
-from store.batch import Batch
+from store.batch import OUTCOMES, Batch
 from store.compare import Compared, compare
 from store.derive import buildings_of, fill_buildings, fill_rights, set_rights
 from store.endings import apply_endings
@@ -74,8 +74,7 @@ def _keep_one(
     errand: Errand,
     instructions: Sequence[str],
 ) -> Report:
-    here = Place(shelf, batch.system, 0, arrived.day)
-    absent = absentees(batch, d, here) if batch.snapshot else []
+    absent = absentees(batch, d) if batch.snapshot else []
     set_rights(batch, d, shelf)
     with shelf.writing() as db:
         place = Place(shelf, batch.system, _open_delivery(db, arrived, errand, instructions, shelf), arrived.day)
@@ -146,10 +145,10 @@ def _put_aside(db: Connection, batch: Batch, d: int, place: Place) -> None:
     says nothing."""
     cipher = place.shelf.keyring.contents
     rows = []
-    aside = np.flatnonzero((batch.d == d) & (batch.outcome == "quarantined")).tolist()
+    aside = np.flatnonzero((batch.d == d) & batch.came_to("quarantined")).tolist()
     first = (db.scalar(select(func.max(QUARANTINE.c.id))) or 0) + 1
     for number, n in enumerate(aside, first):
-        source, loc, reason = batch.source[n].as_py(), batch.loc[n].as_py(), batch.reason[n]
+        source, loc, reason = batch.source[n].as_py(), batch.loc[n].as_py(), batch.reasons[batch.reason[n]]
         erased = reason == "row.erased_key"
         content = None if erased else batch.content.get(n)
         aad = framed(place.shelf.agency or "_portal", "quarantine", str(place.system), str(place.delivery), source, loc)
@@ -180,29 +179,21 @@ def _report(batch: Batch, d: int, arrived: Arrived, ended: Counter[str], flags: 
 
 
 def _counts(batch: Batch, mine: np.ndarray) -> dict[str, Counts]:
-    sources = batch.source.filter(pa.array(mine)).to_pylist()
-    tally: dict[str, Counter[str]] = {}
-    for source, outcome in zip(sources, batch.outcome[mine].tolist(), strict=True):
-        tally.setdefault(source, Counter())[outcome] += 1
+    width = len(OUTCOMES)
+    pairs = batch.source_code[mine].astype(np.int64) * width + batch.outcome[mine]
+    tally = np.bincount(pairs, minlength=len(batch.sources) * width).reshape(-1, width)
     out = {}
-    for source, c in tally.items():
-        out[source] = Counts(
-            sum(c.values()), c["stored"], c["unchanged"], c["quarantined"], c["ignored"], c["withheld"]
-        )
-        settled = (
-            out[source].stored
-            + out[source].unchanged
-            + out[source].quarantined
-            + out[source].ignored
-            + out[source].withheld
-        )
-        if out[source].read != settled:
+    for source, numbers in zip(batch.sources, tally.tolist(), strict=True):
+        came_to = dict(zip(OUTCOMES, numbers, strict=True))
+        if came_to.pop("ok"):
             raise RuntimeError(f"{source}: a line has no outcome")  # nothing is lost: the accounting of the contracts
+        if any(numbers):
+            out[source] = Counts(read=sum(numbers), **came_to)
     return out
 
 
 def _quarantined(batch: Batch, mine: np.ndarray) -> tuple[Quarantined, ...]:
-    at = np.flatnonzero(mine & (batch.outcome == "quarantined")).tolist()
+    at = np.flatnonzero(mine & batch.came_to("quarantined")).tolist()
     locus = {
         System.SDGI: "line",
         System.PORTAL: "line",
@@ -210,13 +201,15 @@ def _quarantined(batch: Batch, mine: np.ndarray) -> tuple[Quarantined, ...]:
         System.SPILASUITE: "key",
         System.LOGIN: "ref",
     }[batch.system]
-    return tuple(Quarantined(batch.source[n].as_py(), locus, batch.loc[n].as_py(), batch.reason[n]) for n in at)
+    return tuple(
+        Quarantined(batch.source[n].as_py(), locus, batch.loc[n].as_py(), batch.reasons[batch.reason[n]]) for n in at
+    )
 
 
 def _flags(batch: Batch, mine: np.ndarray) -> dict[str, int]:
-    accepted = batch.flags[mine & np.isin(batch.outcome, ["stored", "unchanged"])]
+    accepted = batch.flags[mine & (batch.came_to("stored") | batch.came_to("unchanged"))]
     out = {name: int(np.count_nonzero(accepted & BIT[name])) for name in FLAGS if name != "row_repeated"}
-    ignored = batch.flags[mine & (batch.outcome == "ignored")]
+    ignored = batch.flags[mine & batch.came_to("ignored")]
     out["row_repeated"] = int(np.count_nonzero(ignored & BIT["row_repeated"]))
     return {name: n for name, n in out.items() if n}
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 from schemas.frames import ARROW
 from schemas.records import RECORDS
 from store.among import among
-from store.encode import digest_fields, joined
+from store.encode import joined, messages
 from store.engine import on
 from store.sealing import seal_rows
 from store.tables import LINE, ROWS
@@ -46,7 +46,7 @@ def change(
         place.shelf.binding(name, place.system),
         keys,
         kids,
-        [x.encode() for x in joined(after, record.sealed_fields)],
+        joined(after, record.sealed_fields).to_pylist(),
         place.shelf.keyring.cipher,
     )
     digests = row_digests(place, name, after)
@@ -60,11 +60,7 @@ def change(
 
 
 def row_digests(place: Place, name: str, table: pa.Table) -> list[bytes]:
-    texts = joined(table, digest_fields(RECORDS[name], place.system))
-    digest = place.shelf.keyring.digest
-    return [
-        digest(f"{name}\x1e{k}\x1e{t}".encode()) for k, t in zip(table["source_key"].to_pylist(), texts, strict=True)
-    ]
+    return place.shelf.keyring.digest.each(messages(table, name, place.system))
 
 
 def sign(db: Connection, line: int, take: bytes | None = None, give: bytes | None = None) -> None:

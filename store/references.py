@@ -23,8 +23,8 @@ def settle_references(batch: Batch) -> None:
     keys = _Keys(batch)
     _refuse_dangling(batch, keys)
     batch.remember_lost_rows()
-    batch.drop_rows_of_lost_lines()
-    keys.forget(batch.rows)
+    if batch.drop_rows_of_lost_lines():
+        keys.forget(batch.rows)
     for name in list(batch.rows):
         batch.rows[name] = _resolved(batch, keys, name, batch.rows[name])
 
@@ -84,9 +84,10 @@ def _fallen_tables(batch: Batch, keys: "_Keys", needs: Sequence[tuple[str, Field
     lost: set[str] = set()
     for name, field in needs:
         table = batch.rows[name]
-        if table["soft"].to_numpy(zero_copy_only=False).all() and len(table):
+        soft = table["soft"].to_numpy(zero_copy_only=False)
+        if soft.all() and len(table):
             continue
-        hard = table.filter(pc.invert(table["soft"]))
+        hard = table.filter(pa.array(~soft)) if soft.any() else table
         lines = hard["line"].to_numpy()
         fallen = np.unique(lines[~keys.resolved(field, hard) & batch.ok[lines]])
         if len(fallen):
@@ -139,16 +140,26 @@ class _Keys:
         self._asked: dict[str, set[tuple[int, str]]] = {}
         self._held: dict[str, set[tuple[int, str]]] = {}
         self._memory: dict[tuple[str, str], dict[tuple[int, str], str]] = {}
+        self._answers: dict[tuple[int, str], tuple[pa.Table, np.ndarray]] = {}
 
     def forget(self, tables: Iterable[str]) -> None:
         """Lines were lost: what arrives in these tables must be counted again. What is held does not change."""
-        for name in list(tables):
+        lost = list(tables)
+        for name in lost:
             self._arriving.pop(name, None)
+        if lost:
+            self._answers.clear()
         self._memory.clear()
 
     def resolved(self, field: Field, table: pa.Table) -> np.ndarray:
         """Per row: whether the reference is null, found, or points to a table that the instruction does not let us
-        hold."""
+        hold. The same table is not looked through twice."""
+        known = self._answers.get((id(table), field.name))
+        if known is None:
+            known = self._answers[id(table), field.name] = table, self._resolved(field, table)
+        return known[1]
+
+    def _resolved(self, field: Field, table: pa.Table) -> np.ndarray:
         assert field.target is not None
         values = self._values(field, table)
         d = self._batch.d_of(table)

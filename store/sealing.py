@@ -6,7 +6,7 @@ two different bindings can produce the same bytes. One key seals at most one per
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 from cryptography.exceptions import InvalidTag
@@ -49,16 +49,26 @@ def unseal(cipher: AESGCM, sealed: bytes, aad: bytes) -> bytes:
 def seal_rows(
     binding: bytes, keys: Sequence[str], kids: Sequence[int], plain: Sequence[bytes], cipher: Callable[[int], AESGCM]
 ) -> list[bytes]:
-    """One ciphertext a row, in order. A loop over rows: an AEAD has no column form (393,000 rows a second were
-    measured).
+    """One ciphertext a row, in order. `binding` frames agency, table and system; row key and key id are added for each
+    row."""
+    aads = [row_aad(binding, key, kid) for key, kid in zip(keys, kids, strict=True)]
+    return seal_bound(aads, kids, plain, cipher)
 
-    `binding` frames agency, table and system; row key and key id are added for each row.
-    """
-    nonces = os.urandom(NONCE * len(keys))
+
+def seal_bound(
+    aads: Sequence[bytes], kids: Sequence[int], plain: Sequence[bytes], cipher: Callable[[int], AESGCM]
+) -> list[bytes]:
+    """One ciphertext a row, in order, each with its additional data (`row_aad`). A loop over rows: an AEAD has no
+    column form. Making a cipher costs three times what sealing a row does: rows of one key should follow each other."""
+    nonces = os.urandom(NONCE * len(kids))
     out = []
-    for i, (key, kid, text) in enumerate(zip(keys, kids, plain, strict=True)):
-        nonce = nonces[i * NONCE : (i + 1) * NONCE]
-        out.append(FORMAT + nonce + cipher(kid).encrypt(nonce, text, row_aad(binding, key, kid)))
+    last, encrypt, at = -1, None, 0
+    for aad, kid, text in zip(aads, kids, plain, strict=True):
+        if kid != last or encrypt is None:
+            last, encrypt = kid, cipher(kid).encrypt
+        nonce = nonces[at : at + NONCE]
+        at += NONCE
+        out.append(FORMAT + nonce + encrypt(nonce, text, aad))
     return out
 
 
@@ -67,13 +77,27 @@ def row_aad(binding: bytes, key: str, kid: int) -> bytes:
     return binding + len(raw).to_bytes(4, "big") + raw + kid.to_bytes(8, "big")
 
 
-def keyed(key: bytes, size: int = 16) -> Callable[[bytes], bytes]:
-    """A keyed BLAKE2b (RFC 7693) with the key already absorbed; each call copies that state."""
-    start = blake2b(key=key, digest_size=size)
+class Keyed:
+    """A keyed BLAKE2b (RFC 7693) with the key already absorbed; each digest copies that state."""
 
-    def digest(message: bytes) -> bytes:
-        h = start.copy()
+    def __init__(self, key: bytes, size: int = 16) -> None:
+        self._start = blake2b(key=key, digest_size=size)
+
+    def __call__(self, message: bytes) -> bytes:
+        h = self._start.copy()
         h.update(message)
         return h.digest()
 
-    return digest
+    def each(self, messages: Iterable[bytes]) -> list[bytes]:
+        """The digests of many. A loop over rows: a hash has no column form."""
+        copy = self._start.copy
+        out = []
+        for message in messages:
+            h = copy()
+            h.update(message)
+            out.append(h.digest())
+        return out
+
+
+def keyed(key: bytes, size: int = 16) -> Keyed:
+    return Keyed(key, size)

@@ -113,10 +113,11 @@ class PostgresEngine:
             " WHERE t.agency = (SELECT dep.agency()) AND t.id = s.id",
         )
 
-    def put_rows(self, db: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:
+    def put_rows(self, db: Connection, table: Table, columns: Mapping[str, Sequence[Any]], new: bool = False) -> None:
         names = [c.name for c in table.c]
         self._stage(db, table, names, columns, "source_key")
-        self._run(db, _merge(table))
+        into = f"INSERT INTO {table.name} ({_list(names)}) SELECT {_list(names)} FROM pg_temp.staged_{table.name}"  # noqa: S608
+        self._run(db, into if new else _merge(table))
 
     def change_rows(
         self, db: Connection, table: Table, system: str, keys: Sequence[str], columns: Mapping[str, Sequence[Any]]

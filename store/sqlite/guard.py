@@ -6,14 +6,14 @@ from schemas.errors import Refused
 from store.guard import PASSING, PASSING_COLUMNS
 from store.tables import DELIVERY, HOLDING_TABLES, META
 
-VERSION = 2
+VERSION = 3
 _VERBS = ("INSERT", "UPDATE", "DELETE")
 _STALE = "SELECT 1 FROM capability c WHERE c.size > NEW.size OR (c.size = NEW.size AND c.root <> NEW.root)"
 _NEWEST = "SELECT digest FROM capability WHERE size = (SELECT max(size) FROM capability)"
 
 
 def prepare(db: Connection) -> None:
-    """Make the tables and their guards, once; a shelf of the first version gets what it lacks."""
+    """Make the tables and their guards, once; a shelf of an earlier version gets what it lacks."""
     found = db.exec_driver_sql("PRAGMA user_version").scalar()
     if found == VERSION:
         db.rollback()
@@ -34,17 +34,17 @@ def prepare(db: Connection) -> None:
 def _triggers() -> list[str]:
     """Guards of every table that holds something of somebody, and of the capabilities themselves."""
     return [
-        *(_guard(META.tables[name], verb) for name in HOLDING_TABLES for verb in _VERBS),
-        _refusal("capability_stale", "INSERT ON capability", f"EXISTS ({_STALE})", "the capability is out of date"),
-        _refusal("capability_kept", "UPDATE ON capability", "TRUE", "capabilities are kept as they were"),
-        _refusal("capability_there", "DELETE ON capability", "TRUE", "capabilities are kept as they were"),
-        _refusal(
+        *(each for name in HOLDING_TABLES for verb in _VERBS for each in _guard(META.tables[name], verb)),
+        *_refusal("capability_stale", "INSERT ON capability", f"EXISTS ({_STALE})", "the capability is out of date"),
+        *_refusal("capability_kept", "UPDATE ON capability", "TRUE", "capabilities are kept as they were"),
+        *_refusal("capability_there", "DELETE ON capability", "TRUE", "capabilities are kept as they were"),
+        *_refusal(
             "granted_known", "INSERT ON granted", f"NEW.digest NOT IN ({_NEWEST})", "the capability is out of date"
         ),
     ]
 
 
-def _guard(table: Table, verb: str) -> str:
+def _guard(table: Table, verb: str) -> list[str]:
     when, what = "NOT EXISTS (SELECT 1 FROM granted)", verb
     if (table.name, verb) in PASSING:
         when = "FALSE"
@@ -54,5 +54,10 @@ def _guard(table: Table, verb: str) -> str:
     return _refusal(f"{table.name}_{verb.lower()}", f'{what} ON "{table.name}"', when, "no capability")
 
 
-def _refusal(name: str, what: str, when: str, told: str) -> str:
-    return f"CREATE TRIGGER IF NOT EXISTS \"{name}\" BEFORE {what} WHEN {when} BEGIN SELECT RAISE(ABORT, '{told}'); END"
+def _refusal(name: str, what: str, when: str, told: str) -> list[str]:
+    """ROLLBACK: the transaction ends whole. ABORT (version 2) takes back one statement, for which SQLite has to keep a
+    journal of each."""
+    return [
+        f'DROP TRIGGER IF EXISTS "{name}"',
+        f"CREATE TRIGGER \"{name}\" BEFORE {what} WHEN {when} BEGIN SELECT RAISE(ROLLBACK, '{told}'); END",
+    ]

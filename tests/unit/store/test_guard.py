@@ -1,12 +1,14 @@
 """The database refuses what no capability allows."""
 
 import datetime as dt
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import LargeBinary, insert, text
+from sqlalchemy import Connection, LargeBinary, insert, text
 from sqlalchemy.exc import IntegrityError
 
 from schemas.capability import MINT, Act, Capability, Standing
@@ -14,10 +16,11 @@ from schemas.errors import Refused
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from store.agency import OpenShelf, Shelf
+from store.engine import on
 from store.keys import Keyring, create_root, open_root
 from store.sqlite.engine import connect
 from store.sqlite.guard import VERSION
-from store.tables import HOLDING_TABLES, LINE, META
+from store.tables import HOLDING_TABLES, LINE, META, ROWS
 from tests.leave import capability, warrant
 
 CODE = AgencyCode("A0001")
@@ -209,6 +212,63 @@ def test_a_shelf_of_a_later_version_is_left_as_it_is(home: Home, keyring: Keyrin
     with pytest.raises(Refused, match="later version"):
         OpenShelf.open(home, keyring, warrant(CODE))
     assert shelf.db.scalar(text("PRAGMA user_version")) == VERSION + 1
+
+
+@pytest.mark.files
+def test_a_shelf_of_the_second_version_gets_the_guards_of_the_third(home: Home, keyring: Keyring) -> None:
+    with OpenShelf.open(home, keyring, warrant(CODE), create=True) as shelf:
+        with shelf.writing():
+            a_line(shelf)
+        names = shelf.db.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all()
+        for name in names:
+            shelf.db.execute(text(f'DROP TRIGGER "{name}"'))
+        shelf.db.execute(
+            text(
+                "CREATE TRIGGER line_insert BEFORE INSERT ON line WHEN NOT EXISTS (SELECT 1 FROM granted)"
+                " BEGIN SELECT RAISE(ABORT, 'of the second version'); END"
+            )
+        )
+        shelf.db.execute(text("PRAGMA user_version = 2"))
+        shelf.db.commit()
+    with OpenShelf.open(home, keyring, warrant(CODE)) as shelf:
+        found = shelf.db.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all()
+        assert sorted(found) == sorted(names)
+        with pytest.raises(IntegrityError, match="no capability"), shelf.noting():
+            a_line(shelf)
+        assert shelf.db.scalar(text("SELECT count(*) FROM line")) == 1
+
+
+def test_a_refused_write_ends_its_transaction_whole(shelf: OpenShelf) -> None:
+    with shelf.noting() as db:
+        db.execute(text("INSERT INTO signatory VALUES ('r', x'00')"))
+        with pytest.raises(IntegrityError, match="no capability"):
+            a_line(shelf)
+    assert shelf.db.scalar(text("SELECT count(*) FROM signatory")) == 0
+
+
+def test_what_is_written_in_bulk_is_refused_in_the_same_way(shelf: OpenShelf) -> None:
+    line: dict[str, list[Any]] = {
+        "id": [1],
+        "system": ["sdgi"],
+        "source": ["x"],
+        "key": ["k"],
+        "signature": [b""],
+        "live": [1],
+    }
+    row = {c.name: [b"x" if isinstance(c.type, LargeBinary) else 1] for c in ROWS["lot"].c}
+    engine = on(shelf.db)
+    writes: list[Callable[[Connection], None]] = [
+        lambda db: engine.put_lines(db, line),
+        lambda db: engine.put_rows(db, ROWS["lot"], row, new=True),
+        lambda db: engine.put_rows(db, ROWS["lot"], row),
+    ]
+    for write in writes:
+        with pytest.raises(sqlite3.IntegrityError, match="no capability"), shelf.noting() as db:
+            write(db)
+    with shelf.writing() as db:
+        for write in writes:
+            write(db)
+    assert [shelf.db.scalar(text(f"SELECT count(*) FROM {name}")) for name in ("line", "lot")] == [1, 1]
 
 
 def test_a_digest_says_everything_and_an_authority_everything_but_the_head_and_the_moment() -> None:
