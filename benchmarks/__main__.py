@@ -13,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import WHAT, parts, tables
+from benchmarks.server import serving
 
 SYSTEMS = ("sdgi", "gpi", "login", "spilasuite")
 SIZES = (1_000, 10_000, 100_000)
@@ -25,6 +27,9 @@ MILLION = 1_000_000
 QUICK = (2_000,)
 NIGHTS = ("first", "again", "changed")
 ROOT = Path(__file__).parents[1]
+if TYPE_CHECKING:
+    from tests.postgres import Cluster
+
 Results = dict[str, dict[str, list[dict[str, Any]]]]
 
 
@@ -32,12 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = _arguments(arguments)
     started = datetime.now(UTC)
     results: Results = {}
-    with tempfile.TemporaryDirectory(dir=chosen.where, prefix="depositaire-bench-") as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=chosen.where, prefix="depositaire-bench-"))
+        server = stack.enter_context(serving()) if chosen.store == "postgresql" else None
         for system, persons in _plan(chosen):
             title = f"{system}, {persons:,} persons in " + (
                 "one agency" if chosen.agencies == 1 else f"{chosen.agencies:,} agencies"
             )
-            results[title] = _measured(chosen, system, persons, Path(folder) / f"{system}-{persons}")
+            results[title] = _measured(chosen, system, persons, Path(folder) / f"{system}-{persons}", server)
             print("\n".join(tables({title: results[title]})), flush=True)
             for night in NIGHTS if chosen.stages else ():
                 for run in results[title].get(night, [])[:1]:
@@ -54,6 +61,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--agencies", type=int, default=1, help="that share the persons (default: 1)")
     parser.add_argument("--only", nargs="+", choices=list(WHAT), default=list(WHAT), help="which measurements")
     parser.add_argument("--runs", type=int, help="of each measurement (default: 3, and 1 from 100,000 persons on)")
+    parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite", help="where nights keep records")
     parser.add_argument("--quick", action="store_true", help="one small size, one run")
     parser.add_argument("--stages", action="store_true", help="also where the time of a night goes")
     parser.add_argument("--seed", type=int, default=1)
@@ -70,7 +78,9 @@ def _plan(chosen: argparse.Namespace) -> Iterator[tuple[str, int]]:
         yield "sdgi", MILLION
 
 
-def _measured(chosen: argparse.Namespace, system: str, persons: int, folder: Path) -> dict[str, list[dict[str, Any]]]:
+def _measured(
+    chosen: argparse.Namespace, system: str, persons: int, folder: Path, server: "Cluster | None"
+) -> dict[str, list[dict[str, Any]]]:
     """All measurements of one system and size, `runs` times; its files are gone afterwards."""
     runs = chosen.runs or (1 if chosen.quick or persons >= 100_000 else 3)
     base = {"system": system, "persons": persons, "agencies": chosen.agencies, "seed": chosen.seed}
@@ -82,12 +92,20 @@ def _measured(chosen: argparse.Namespace, system: str, persons: int, folder: Pat
         for turn in range(runs):
             for what in (w for w in ("pandas", "read") if w in found):
                 found[what].append(_child(base | {"what": what, "inbox": str(folder / "first")}))
+            url = ""
             for night in nights:
                 home, inbox = folder / f"home-{turn}", folder / night
-                told = _child(
-                    base
-                    | {"what": "night", "night": night, "home": str(home), "inbox": str(inbox), "stages": chosen.stages}
-                )
+                task = {
+                    "what": "night",
+                    "night": night,
+                    "home": str(home),
+                    "inbox": str(inbox),
+                    "stages": chosen.stages,
+                }
+                if server is not None:
+                    url = url or server.database()
+                    task |= {"store": url, "server": server.postmaster}
+                told = _child(base | task)
                 if night in found:
                     found[night].append(told)
             shutil.rmtree(folder / f"home-{turn}", ignore_errors=True)

@@ -30,10 +30,10 @@ class _Desk:
     ) -> None: ...
 
 
-def make(root: Path, agencies: Sequence[Agency]) -> Home:
-    """A new home: embedded store, keys in a file."""
+def make(root: Path, agencies: Sequence[Agency], store: str | None = None) -> Home:
+    """A new home: keys in a file, its records in files, or in the PostgreSQL database of this URL."""
     home = Home.at(root)
-    opening.make(home, None)
+    opening.make(home, None, store=store)
     opening.load_register(home, write_register(agencies, root), _BEFORE)
     keys = LogKeys(home, open_root(home, None))
     for agency in agencies:

@@ -21,7 +21,8 @@ from schemas.ids import System
 @dataclass(frozen=True, slots=True)
 class Task:
     """What to measure. `nights` are made up in folders of the inbox. `home` is made when it is not there; `stages`
-    asks for the parts of a night."""
+    asks for the parts of a night. `store`: the URL of a PostgreSQL database for a home that is made, whose server is the
+    process `server`."""
 
     what: str
     system: str
@@ -33,6 +34,8 @@ class Task:
     home: str = ""
     seed: int = 1
     stages: bool = False
+    store: str = ""
+    server: int = 0
 
     @property
     def those(self) -> list[Agency]:
@@ -45,10 +48,12 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`lines`: source lines read. `done`: what became of them. Seconds: by the clock, and of the processors."""
+    """`lines`: source lines read. `done`: what became of them. Seconds: by the clock, and of the processors; `server`:
+    of the database's own."""
 
     seconds: float
     cpu: float
+    server: float
     peak_mb: float
     base_mb: float
     lines: int
@@ -59,13 +64,21 @@ class Result:
 
 def run(task: Task) -> Result:
     work, finish = _PREPARE[task.what](task)
-    base, wall, cpu = _peak_mb(), time.perf_counter(), time.process_time()
+    base, wall, cpu, server = _peak_mb(), time.perf_counter(), time.process_time(), _server(task)
     lines, done = work()
-    seconds, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    seconds, cpu, server = time.perf_counter() - wall, time.process_time() - cpu, _server(task) - server
     stages = finish()
     peak = max([_peak_mb(), *(stage["peak_mb"] for stage in stages.values())])
     size = sum(path.stat().st_size for path in task.files)
-    return Result(seconds, cpu, peak, base, lines, size, done, stages)
+    return Result(seconds, cpu, server, peak, base, lines, size, done, stages)
+
+
+def _server(task: Task) -> float:
+    if not task.server:
+        return 0.0
+    from benchmarks.server import cpu
+
+    return cpu(task.server)
 
 
 def _peak_mb() -> float:
@@ -131,7 +144,7 @@ def _night(task: Task) -> Prepared:
     from schemas.home import Home
 
     system, root = System(task.system), Path(task.home)
-    home = Home.at(root) if root.exists() else homes.make(root, task.those)
+    home = Home.at(root) if root.exists() else homes.make(root, task.those, task.store or None)
     if system is System.SPILASUITE:
         homes.point(home, task.files)
     quality._suite(system)  # Great Expectations is brought in and set up before the clock starts

@@ -12,13 +12,25 @@ WHAT = {
     "again": "unchanged night",
     "changed": "one percent changed",
 }
-_HEAD = ("", "lines", "seconds", "CPU s", "k lines/s", "k lines/CPU s", "× pandas", "× pandas CPU", "peak MB")
+_HEAD = (
+    "",
+    "lines",
+    "seconds",
+    "CPU s",
+    "server CPU s",
+    "k lines/s",
+    "k lines/CPU s",
+    "× pandas",
+    "× pandas CPU",
+    "peak MB",
+)
 
 
 def medians(runs: Sequence[Result]) -> dict[str, float]:
     """The middle of several runs of one measurement, number by number."""
     return {
-        name: median(run[name] for run in runs) for name in ("seconds", "cpu", "peak_mb", "base_mb", "lines", "bytes")
+        name: median(run[name] for run in runs)
+        for name in ("seconds", "cpu", "server", "peak_mb", "base_mb", "lines", "bytes")
     }
 
 
@@ -34,7 +46,7 @@ def _row(name: str, of: Mapping[str, float], pandas: Mapping[str, float] | None)
     lines = of["lines"]
     times = [of[clock] / pandas[clock] if pandas else 0.0 for clock in ("seconds", "cpu")]
     return (
-        name, f"{lines:,.0f}", _figure(of["seconds"]), _figure(of["cpu"]), _figure(lines / of["seconds"] / 1000),
+        name, f"{lines:,.0f}", _figure(of["seconds"]), _figure(of["cpu"]), _figure(of["server"]), _figure(lines / of["seconds"] / 1000),
         _figure(lines / of["cpu"] / 1000), _figure(times[0]), _figure(times[1]), f"{of['peak_mb']:,.0f}",
     )  # fmt: skip
 

@@ -104,5 +104,15 @@ class Cluster:
     def url(self, name: str) -> str:
         return f"postgresql://{MANAGER}:fabriqu%C3%A9%3Apour%2Fles%40tests@/{name}?host={self.folder}"
 
+    @property
+    def postmaster(self) -> int:
+        """The process that all others of the server come from."""
+        return int((self.folder / "postmaster.pid").read_text().split("\n", 1)[0])
+
+    def again(self) -> None:
+        """Stop the server and start it, as its settings now say."""
+        self.own.cleanup()
+        self.own = started(self.folder)
+
     def stop(self) -> None:
         self.own.cleanup()
