@@ -35,10 +35,10 @@ def test_pandas_and_the_connector_are_timed_on_the_same_lines(tmp_path: Path) ->
 def test_the_table_shows_medians_and_their_ratio_to_pandas() -> None:
     def runs(*seconds: float) -> list[dict[str, float]]:
         same = {"peak_mb": 100.0, "base_mb": 50.0, "lines": 1_000.0, "bytes": 10.0}
-        return [{"seconds": s, "cpu": s / 2, **same} for s in seconds]
+        return [{"seconds": s, "cpu": s / 2, "server": s / 4, **same} for s in seconds]
 
     (table,) = report.tables({"sdgi": {"pandas": runs(0.5), "first": runs(9.0, 2.0, 1.0)}})
     row = next(line for line in table.splitlines() if line.startswith("| first night"))
     assert [cell.strip() for cell in row.strip("|").split("|")][1:] == [
-        "1,000", "2.00", "1.00", "0.50", "1.00", "4.00", "4.00", "100",
+        "1,000", "2.00", "1.00", "0.50", "0.50", "1.00", "4.00", "4.00", "100",
     ]  # fmt: skip
