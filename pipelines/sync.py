@@ -6,7 +6,7 @@ memory grows neither with the number of agencies nor with the size of the night.
 """
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -170,12 +170,16 @@ def _settle_flows(room: "_Room", flows: dict[AgencyCode | None, list[Delivery]],
     while any(queues.values()):
         turn = [q.pop(0) for q in queues.values() if q]  # one delivery an agency: each sees what the one before it left
         settling = [_settle_batch(room, batch, desk) for batch in _bounded(turn)]
-        while settling:  # a batch whose last sources let wait is gone on with after all others
-            settling = [batch for batch in settling if not _settled(batch, desk, reports)]
+        try:
+            while settling:  # a batch whose last sources let wait is gone on with after all others
+                settling = [batch for batch in settling if not _settled(batch, desk, reports)]
+        finally:
+            for batch in settling:  # whoever gives up lets go of shelves and locks now, not when memory is cleared
+                batch.close()
     return reports
 
 
-def _settled(batch: Iterator[Report | None], desk: Desk, reports: list[Report]) -> bool:
+def _settled(batch: Generator[Report | None, None, None], desk: Desk, reports: list[Report]) -> bool:
     """Tell what a batch settles; False when only sources that let wait are left of it."""
     for report in batch:
         if report is None:
@@ -246,7 +250,7 @@ class _Awaited:
 
 def _settle_batch(
     room: _Room, deliveries: Sequence[Delivery], desk: Desk, last: bool = False
-) -> Iterator[Report | None]:
+) -> Generator[Report | None, None, None]:
     """Reports; None wherever the sources that are left let wait.
 
     `last`: what was allowed changed once already while these were read; a second time they are refused.

@@ -4,15 +4,18 @@ PostgreSQL. The tests are the same."""
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines import opening
 from schemas.home import Home
 from store import engine
 from store.house import House
 from store.postgres.settings import Settings
-from tests.postgres import Cluster
 
-CLUSTERS: list[Cluster] = []
+if TYPE_CHECKING:  # the server's package has something to say on standard error when it is imported
+    from tests.postgres import Cluster
+
+CLUSTERS: "list[Cluster]" = []
 
 
 def store() -> str | None:
