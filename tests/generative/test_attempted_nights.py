@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyodbc
 import pytest
 
 from connectors.base import Connector, find
+from connectors.odbc.children import Talk
 from ledger.entry import Entry, Instruction, Window, Withdrawal
 from ledger.orders import Channel, Restrict
 from pipelines import sync
@@ -60,13 +60,13 @@ class Nights:
         self.installation = installation
         self.counts = {"open": 0, "read": 0, "fingerprint": 0, "connect": 0}
         self.meanwhile: Callable[[], None] = lambda: None
-        connect = pyodbc.connect
+        connect = Talk.open
 
-        def counted(*arguments: Any, **named: Any) -> Any:
+        def counted(talk: Talk, *arguments: Any, **named: Any) -> Any:
             self.counts["connect"] += 1
-            return connect(*arguments, **named)
+            return connect(talk, *arguments, **named)
 
-        monkeypatch.setattr(pyodbc, "connect", counted)
+        monkeypatch.setattr(Talk, "open", counted)
         monkeypatch.setattr(sync, "find", lambda s: Counting(find(s), self.counts, lambda: self.meanwhile()))
         without_instruction.watch_inbox(installation.inbox)
 
