@@ -112,7 +112,7 @@ def _read(task: Task) -> Prepared:
     from benchmarks.home import noon
     from connectors.base import Delivery, Known, Permitted, Recalled, find
     from ledger.minting import mint_inspection
-    from pipelines.sync import _bounded as in_batches
+    from pipelines.sync import bounded as in_batches
     from schemas.ids import AgencyCode
 
     system, at = System(task.system), noon(NIGHTS[task.night])

@@ -6,6 +6,7 @@ it, or a stage inside it, was at work.
 
 import importlib
 import resource
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,10 +20,11 @@ from schemas.ids import System
 
 # Stage, module, and the name in it that does the work.
 PLACES: tuple[tuple[str, str, str], ...] = (
-    ("fingerprint", "pipelines.sync", "_replayed"),
-    ("recall", "pipelines.sync", "_recall"),
-    ("admit", "pipelines.sync", "admit"),
-    ("quality", "pipelines.sync", "_examine"),
+    ("gate", "pipelines.gatekeeping", "_warrant"),
+    ("books", "pipelines.batch", "look"),
+    ("recall", "pipelines.batch", "_recall"),
+    ("admit", "pipelines.batch", "admit"),
+    ("quality", "pipelines.batch", "_examine"),
     ("batch", "store.batch", "Batch.of"),
     ("references", "store.keep", "settle_references"),
     ("compare", "store.keep", "compare"),
@@ -38,7 +40,7 @@ PLACES: tuple[tuple[str, str, str], ...] = (
     ("write: upsert", "store.writing", "_put"),
     ("report", "store.keep", "_report"),
     ("commit", "sqlalchemy", "Connection.commit"),
-    ("receipt", "pipelines.books", "Books.receipts"),
+    ("receipt", "pipelines.night", "Room.receipt"),
     ("journal", "store.house", "House.journal_add"),
 )
 _STATUS = Path("/proc/self/status")
@@ -82,6 +84,8 @@ class Stages:
     def timed(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(work)
         def around(*given: Any, **named: Any) -> Any:
+            if threading.current_thread() is not threading.main_thread():  # it belongs to whoever waits for it
+                return work(*given, **named)
             with self.at(name):
                 return work(*given, **named)
 

@@ -1,18 +1,19 @@
 """What a sync looks up and writes down: the register of contracts, the ledgers, the erased agencies."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 
 from ledger.deeds import Exceeded
 from ledger.entry import History, Receipt
 from ledger.keys import LogKeys, Root
 from ledger.log import Log
-from pipelines.policies import in_force
 from schemas.admission import Excess
 from schemas.frames import Reading
 from schemas.ids import AgencyCode, System
@@ -51,16 +52,19 @@ class Books:
     def history(self, agency: AgencyCode) -> History:
         return Log.at(self._house.home, agency, self._keys).read()
 
-    def receipts(self, shelf: Shelf, at: datetime) -> None:
-        """Receipts of accepted deliveries that the ledger does not have yet: also after a crash between shelf and
-        ledger."""
+    def due(self, shelf: Shelf) -> Sequence[Row[Any]]:
+        """Accepted deliveries that the ledger does not have yet. The portal has no ledger."""
         if shelf.agency is None:
-            return
-        due = shelf.db.execute(select(DELIVERY).where(DELIVERY.c.receipted == 0).order_by(DELIVERY.c.id)).all()
-        if not due:
+            return ()
+        return shelf.db.execute(select(DELIVERY).where(DELIVERY.c.receipted == 0).order_by(DELIVERY.c.id)).all()
+
+    def receipts(self, shelf: Shelf, at: datetime, policy: str | None) -> None:
+        """Receipts of what is due: also after a crash between shelf and ledger. `policy`: the one in force
+        (`pipelines.policies`)."""
+        due = self.due(shelf)
+        if not due or shelf.agency is None:
             return
         log = Log.at(self._house.home, shelf.agency, self._keys)
-        policy = in_force(self._house.home, at)
         entries = []
         for row in due:
             report = _report(row.report, shelf.agency, row.system, row.name)

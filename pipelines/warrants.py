@@ -6,7 +6,7 @@ as of the instant at which the log was told, whatever the clocks of two programm
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import get_args
@@ -26,8 +26,21 @@ from store.keys import Root
 _SILENT = (Receipt, Window, *get_args(Deed))
 
 
-# How far each agency's log reached when a run began, for the last few runs of this process.
-_BEGAN: dict[tuple[Path, str, datetime], dict[AgencyCode, int]] = {}
+@dataclass(slots=True)
+class _Run:
+    """What a run knows of the agencies' logs, all its systems together.
+
+    `began`: how far each log reached when the run began. `read`: what each log said when it was last read, verified.
+    `minted`: what was minted from that.
+    """
+
+    began: dict[AgencyCode, int] = field(default_factory=dict)
+    read: dict[AgencyCode, History] = field(default_factory=dict)
+    minted: dict[tuple[AgencyCode, Act, System | None], Capability] = field(default_factory=dict)
+
+
+# The last few runs of this process.
+_RUNS: dict[tuple[Path, str, datetime], _Run] = {}
 _RUNS_KEPT = 4
 
 
@@ -42,16 +55,16 @@ class Warrants:
         self, home: Home, root: Root, at: datetime, run: str | None = None, agencies: Iterable[AgencyCode] = ()
     ) -> None:
         self._home, self._keys, self._at = home, LogKeys(home, root), at
-        self._first_seen = self._since(run, agencies) if run is not None else {}
+        self._run = self._since(run, agencies) if run is not None else _Run()
 
-    def _since(self, run: str, agencies: Iterable[AgencyCode]) -> dict[AgencyCode, int]:
-        began = _BEGAN.setdefault((self._home.root, run, self._at), {})
+    def _since(self, run: str, agencies: Iterable[AgencyCode]) -> _Run:
+        known = _RUNS.setdefault((self._home.root, run, self._at), _Run())
         for agency in agencies:
-            if agency not in began:
-                began[agency] = self.log(agency).stated_size()
-        while len(_BEGAN) > _RUNS_KEPT:
-            del _BEGAN[next(iter(_BEGAN))]
-        return began
+            if agency not in known.began:
+                known.began[agency] = self.log(agency).stated_size()
+        while len(_RUNS) > _RUNS_KEPT:
+            del _RUNS[next(iter(_RUNS))]
+        return known
 
     def grant(self, agency: AgencyCode | None, act: Act, system: System | None = None) -> Warrant:
         """Raises Refused when nothing allows it now."""
@@ -60,14 +73,27 @@ class Warrants:
         return _Logged(self, agency, act, system, self.minted(agency, act, system))
 
     def minted(self, agency: AgencyCode, act: Act, system: System | None) -> Capability:
-        history = self.log(agency).read(receipts=False)
-        return mint(history, act, self._moment(history), system)
+        """Minted once from each head of the log: while it stands there, it says what it said when it was read."""
+        history = self._history(agency)
+        known = self._run.minted.get((agency, act, system))
+        if known is None or (known.size, known.root) != (history.head.size, history.head.root.hex()):
+            known = mint(history, act, self._moment(history), system)
+            self._run.minted[agency, act, system] = known
+        return known
+
+    def _history(self, agency: AgencyCode) -> History:
+        log, known = self.log(agency), self._run.read.get(agency)
+        if known is None or log.head() != known.head:
+            known = log.read(receipts=False)
+            # The hashes of a log grow with every receipt, and nothing is minted from them.
+            self._run.read[agency] = replace(known, hashes=())
+        return known
 
     def log(self, agency: AgencyCode) -> Log:
         return Log.at(self._home, agency, self._keys)
 
     def _moment(self, history: History) -> datetime:
-        first = self._first_seen.setdefault(history.agency, history.head.size)
+        first = self._run.began.setdefault(history.agency, history.head.size)
         told = (line.at for line in history.lines if line.number > first and not isinstance(line.entry, _SILENT))
         return max((self._at, *told))
 

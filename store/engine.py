@@ -8,6 +8,7 @@ agency's. Values reach the database bound; no engine puts one into a text.
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Table
@@ -15,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas.errors import Malformed
 from schemas.home import Home
-from schemas.ids import AgencyCode
+from schemas.ids import AgencyCode, System
 
 
 class Engine(Protocol):
@@ -51,6 +52,13 @@ class Engine(Protocol):
 
     def make_shelf(self, agency: AgencyCode | None) -> Connection:
         """The same, with the tables and their guards (`store.guard`), made where they are missing."""
+        ...
+
+    def standing(
+        self, system: System, deliveries: Mapping[AgencyCode | None, str]
+    ) -> Mapping[AgencyCode | None, "Standing"]:
+        """What the books tell of one system and of a name an agency, without any key; nothing of an agency that has no
+        shelf, or whose shelf must be opened to know. The caller holds the agencies' locks."""
         ...
 
     def tally(self, agency: AgencyCode) -> Mapping[str, int]:
@@ -94,6 +102,24 @@ class Engine(Protocol):
     ) -> None:
         """Some columns of rows that are held."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the books of an agency's shelf tell of one system: no row of anybody.
+
+    `accepted`: SHA-256 by name, of those names that were asked for. `receipts_due`, `keys_doomed`: a crash left
+    something to be made up for.
+    """
+
+    accepted: Mapping[str, str | None]
+    cursor: str | None
+    receipts_due: bool = False
+    keys_doomed: bool = False
+
+    @property
+    def at_rest(self) -> bool:
+        return not (self.receipts_due or self.keys_doomed)
 
 
 POSTGRESQL = '[store]\nengine = "postgresql"\n'

@@ -108,6 +108,18 @@ class House:
         with self.writing() as db:
             db.execute(insert(JOURNAL), [_entry(r, at, run) for r in reports])
 
+    def journal_make_up(self, agency: AgencyCode, kept: Sequence[Row[Any]]) -> None:
+        """Enter accepted deliveries (rows of `store.tables.DELIVERY`) that the journal does not have: what stopped the
+        run that kept them stopped it before it said so."""
+        j = JOURNAL.c
+        for row in kept:
+            known = (j.agency == agency, j.system == row.system, j.delivery == row.name, j.outcome == "accepted")
+            if self.db.scalar(select(j.id).where(*known, j.run == row.run, j.at == row.at).limit(1)) is None:
+                told = {"agency": agency, "delivery": row.name, "outcome": "accepted", "reason": None}
+                same = {name: getattr(row, name) for name in ("system", "day", "at", "run", "report")}
+                with self.writing() as db:
+                    db.execute(insert(JOURNAL).values(told | same))
+
     def journal(
         self, agency: AgencyCode | None = None, system: System | None = None, limit: int = 1000
     ) -> Sequence[Row[Any]]:

@@ -9,12 +9,13 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Integer, LargeBinary, Table, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from schemas.errors import Refused
 from schemas.home import PORTAL, Home
-from schemas.ids import AgencyCode
+from schemas.ids import AgencyCode, System
 from store import keys
+from store.engine import Standing
 from store.postgres import install
 from store.postgres.copying import HEAD, TAIL, body
 from store.postgres.sessions import Sessions, told
@@ -71,6 +72,23 @@ class PostgresEngine:
                 db.execute(text("SELECT dep.make_shelf(:code, :verifier)"), given)
                 db.commit()
         return self._mine(self._sessions.agency(login))
+
+    def standing(
+        self, system: System, deliveries: Mapping[AgencyCode | None, str]
+    ) -> Mapping[AgencyCode | None, Standing]:
+        asked = {agency or PORTAL: agency for agency in deliveries}
+        given = {"system": str(system), "codes": list(asked), "names": list(deliveries.values())}
+        try:
+            with self._sessions.clerk() as db:
+                rows = db.execute(text(_STANDING), given).all()
+        except ProgrammingError:  # a store that was not brought up to date: its shelves are opened to know
+            return {}
+        return {
+            asked[r.agency]: Standing(
+                {} if r.name is None else {r.name: r.sha256}, r.cursor, bool(r.due and asked[r.agency]), r.doomed
+            )
+            for r in rows
+        }
 
     def tally(self, agency: AgencyCode) -> Mapping[str, int]:
         try:
@@ -171,6 +189,19 @@ class PostgresEngine:
         return db
 
 
+# Receipts are made for all that is due at once: when the newest delivery has its own, all have.
+_STANDING = """SELECT s.agency, f.cursor, d.name, d.sha256, newest.receipted = 0 AS due,
+    EXISTS (SELECT 1 FROM shelf.doomed_key k WHERE k.agency = s.agency) AS doomed
+FROM unnest(CAST(:codes AS text[]), CAST(:names AS text[])) AS asked (agency, name)
+JOIN dep.shelf s ON s.agency = asked.agency
+LEFT JOIN shelf.flow f ON f.agency = s.agency AND f.system = :system
+LEFT JOIN LATERAL (
+    SELECT name, sha256 FROM shelf.delivery
+    WHERE agency = s.agency AND system = :system AND name = asked.name LIMIT 1
+) d ON true
+LEFT JOIN LATERAL (
+    SELECT receipted FROM shelf.delivery WHERE agency = s.agency ORDER BY id DESC LIMIT 1
+) newest ON true"""
 _SAME = "t.agency = (SELECT dep.agency()) AND t.system = s.system AND t.source_key = s.source_key"
 
 

@@ -15,7 +15,8 @@ from sqlalchemy.pool import NullPool
 
 from schemas.errors import Malformed, Refused
 from schemas.home import Home
-from schemas.ids import AgencyCode
+from schemas.ids import AgencyCode, System
+from store.engine import Standing
 from store.sqlite import guard
 from store.tables import HOLDING_TABLES, LINE
 
@@ -64,6 +65,29 @@ class SqliteEngine:
         db = self._connect(path)
         guard.prepare(db)
         return db
+
+    def standing(
+        self, system: System, deliveries: Mapping[AgencyCode | None, str]
+    ) -> Mapping[AgencyCode | None, Standing]:
+        found = {a: self._standing(system, a, name) for a, name in deliveries.items()}
+        return {agency: standing for agency, standing in found.items() if standing is not None}
+
+    def _standing(self, system: System, agency: AgencyCode | None, name: str) -> Standing | None:
+        path = self._home.shelf(agency)
+        if not path.exists():
+            return None
+        # Without a write-ahead log beside it the file says everything, and whoever would change what is looked at here
+        # waits for the agency's lock: then no other file need be made, nor locked, to read it.
+        alone = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
+        try:
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode={'ro' if alone else 'rw'}{alone}", uri=True)) as db:
+                row = db.execute(_STANDING, {"system": str(system), "name": name}).fetchone()
+        except sqlite3.Error:  # a broken file, or one of another version: opening it will tell
+            return None
+        version, cursor, accepted, sha256, due, doomed = row
+        if version != guard.VERSION:
+            return None
+        return Standing({name: sha256} if accepted else {}, cursor, bool(due and agency), bool(doomed))
 
     def tally(self, agency: AgencyCode) -> Mapping[str, int]:
         path = self._home.shelf(agency)
@@ -138,6 +162,13 @@ class SqliteEngine:
         return db
 
 
+# Receipts are made for all that is due at once: when the newest delivery has its own, all have.
+_STANDING = """SELECT (SELECT user_version FROM pragma_user_version),
+(SELECT cursor FROM flow WHERE system = :system),
+(SELECT 1 FROM delivery WHERE system = :system AND name = :name),
+(SELECT sha256 FROM delivery WHERE system = :system AND name = :name),
+(SELECT receipted = 0 FROM delivery ORDER BY id DESC LIMIT 1),
+EXISTS (SELECT 1 FROM doomed_key)"""
 _COMPILED: dict[Any, Any] = {}
 _DIALECTS: dict[str, Dialect] = {}
 

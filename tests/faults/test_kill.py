@@ -17,6 +17,7 @@ from sqlalchemy import text
 from ledger.entry import Receipt
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode
 from store.agency import Shelf
+from store.house import House
 from tests import engines
 from tests.functional.conftest import RUN, SAMPLES, Installation, noon
 from tests.functional.test_samples import differences
@@ -80,6 +81,7 @@ def check_killed(before: Path, root: Path, seconds: float) -> bool:
     for agency in ("A0001", "A0002", "A0003"):
         assert differences(installation.tables(agency), SAMPLES / "truth" / agency / DAY) == []
         assert_receipts(installation, agency)
+        assert_journal(installation, agency)
     assert differences(installation.tables(None), SAMPLES / "truth" / "_portal" / DAY) == []
     return killed
 
@@ -95,6 +97,14 @@ def assert_receipts(installation: Installation, agency: str) -> None:
         for path in (installation.inbox / agency / system).glob("*")
     ]
     assert sorted(files) == sorted(expected)
+
+
+def assert_journal(installation: Installation, agency: str) -> None:
+    """One entry for each accepted file too: whoever makes up for a receipt makes up for the journal."""
+    with House.open(installation.home) as house:
+        entered = [(e.system, e.delivery) for e in house.journal(AgencyCode(agency)) if e.outcome == "accepted"]
+    files = [(path.parent.name, path.name) for path in (installation.inbox / agency).glob("*/*")]
+    assert sorted(e for e in entered if e[0] != "spilasuite") == sorted(files)
 
 
 def run_trials(count: int, seed: int, before: Path, duration: float, folder: Path) -> None:

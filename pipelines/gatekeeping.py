@@ -1,0 +1,192 @@
+"""Before a delivery is opened: the gate of the contracts, the instruction, its name, whether it came before.
+
+What the store's books tell (`store.engine.Standing`) needs neither keys nor shelf: most of a night came before, or is
+refused, and costs no more than this.
+"""
+
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from connectors.base import Delivery, Known, Opened, Permitted
+from pipelines.night import Room
+from schemas.capability import Act, Warrant
+from schemas.errors import DeliveryRefused, Malformed, Refused, TryAgain
+from schemas.ids import AgencyCode, System
+from schemas.mandate import Mandate
+from schemas.report import Report
+from schemas.window import Contract, gate, paris_day
+from store import engine
+from store.agency import OpenShelf
+from store.engine import Standing
+from store.keep import finish_erasures
+from store.keys import Keyring
+
+
+@dataclass(slots=True)
+class Ready:
+    """A delivery that passed the gate and was proved whole, and the shelf that may take it."""
+
+    delivery: Delivery
+    opened: Opened
+    shelf: OpenShelf
+
+    @property
+    def mandate(self) -> Mandate | None:
+        return self.shelf.warrant.capability.mandate
+
+
+@dataclass(slots=True)
+class Awaited:
+    """A source that is being read beside the others."""
+
+    delivery: Delivery
+    day: date | None
+    shelf: OpenShelf
+    opening: Future[Opened]
+
+    def answered(self) -> Report | Ready:
+        try:
+            return Ready(self.delivery, self.opening.result(), self.shelf)
+        except Exception as error:  # noqa: BLE001 — as in `before_opening`
+            return _no(self.delivery, self.day, error)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was looked up once for a whole batch, under its locks."""
+
+    contracts: Mapping[AgencyCode, Contract]
+    standing: Mapping[AgencyCode | None, Standing]
+
+    def at_rest(self, room: Room, delivery: Delivery) -> Standing | None:
+        """What is known of a shelf on which nothing is to be made up for; None when it must be opened to know."""
+        found = self.standing.get(delivery.agency)
+        # A source is sealed with the agency's keys; and where the keys are gone, the shelf is not what it seems.
+        if delivery.path is None or found is None or not room.night.home.keyring(delivery.agency).exists():
+            return None
+        return found if found.at_rest else None
+
+
+def look(room: Room, deliveries: Sequence[Delivery]) -> Looked:
+    """Under the locks: an erasure that ran meanwhile has changed what the register says."""
+    contracts = room.books.contracts()
+    names = {d.agency: d.name for d in deliveries if d.path is not None}
+    return Looked(contracts, engine.of(room.night.home).standing(room.connector.system, names))
+
+
+def before_opening(
+    room: Room, delivery: Delivery, looked: Looked, stack: ExitStack, readers: Executor
+) -> Report | Ready | Awaited:
+    """The gate of the contracts, in its order; then the instruction; only then is a byte of the delivery trusted."""
+    day: date | None = None
+    try:
+        contract = _contract(delivery, looked.contracts)
+        # GPI's day lies inside the file: not even that is read without an instruction.
+        early = _warrant(room, delivery) if delivery.system is System.GPI else None
+        day = _in_window(room, delivery, contract)
+        warrant = early or _warrant(room, delivery)
+        if not room.connector.named(delivery):
+            raise DeliveryRefused("delivery.name")
+        held, shelf = looked.at_rest(room, delivery), None
+        if held is None:
+            shelf = _shelf(room, warrant, stack)
+            held = _standing(shelf, delivery)
+        if delivery.name in held.accepted and delivery.path is not None:
+            same = held.accepted[delivery.name] == room.connector.fingerprint(delivery)
+            outcome, reason = ("replayed", None) if same else ("refused", "delivery.conflict")
+            return Report(delivery.agency, delivery.system, delivery.name, day, outcome, reason)
+        told, known = _told(room, delivery, warrant, held, shelf)
+        if delivery.path is None and shelf is not None:
+            return Awaited(delivery, day, shelf, readers.submit(room.connector.open, told, known))
+        opened = room.connector.open(told, known)
+        return Ready(delivery, opened, shelf or _shelf(room, warrant, stack))
+    except Exception as error:  # noqa: BLE001 — one agency's flow must not stop the others'
+        return _no(delivery, day, error)
+
+
+def _no(delivery: Delivery, day: date | None, error: Exception) -> Report:
+    """Why nothing was read. What an error says that is not ours may hold a value: only its kind and place are told."""
+    where = ""
+    match error:
+        case DeliveryRefused():
+            reason, where = error.reason, error.where
+        case Refused():  # what allowed it has changed since it was looked up
+            reason = "agency.no_instruction"
+        case TryAgain():
+            reason = "source.unreachable"
+        case Malformed():
+            reason = "source.misconfigured"
+        case _:
+            reason, where = "internal.error", _place(error)
+    return Report(delivery.agency, delivery.system, delivery.name, day, "refused", reason, where)
+
+
+def _place(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+
+
+def _contract(delivery: Delivery, contracts: Mapping[AgencyCode, Contract]) -> Contract | None:
+    """None for the portal's own accounts."""
+    if delivery.agency is None:
+        return None
+    contract = contracts.get(delivery.agency)
+    if contract is None:
+        raise DeliveryRefused("agency.unknown")
+    if delivery.system not in contract.systems and not contract.erased:
+        raise DeliveryRefused("agency.system_disabled")
+    return contract
+
+
+def _in_window(room: Room, delivery: Delivery, contract: Contract | None) -> date | None:
+    """The day of the delivery, if its contract lets one of that day in."""
+    day = room.connector.day_of(delivery)
+    if contract is not None:
+        reason = gate(contract, delivery.system, day or paris_day(room.night.at), room.night.at)
+        if reason is not None:
+            raise DeliveryRefused(reason)
+    return day
+
+
+def _warrant(room: Room, delivery: Delivery) -> Warrant:
+    try:
+        return room.warrants.grant(delivery.agency, Act.SYNCHRONISE, delivery.system)
+    except Refused:
+        raise DeliveryRefused(
+            "agency.no_instruction", hint="Record the agency's instruction with `depositaire instruct`."
+        ) from None
+
+
+def _shelf(room: Room, warrant: Warrant, stack: ExitStack) -> OpenShelf:
+    """The agency's shelf, open until its delivery is settled; what a crash may have left undone is done."""
+    home = room.night.home
+    keyring = stack.enter_context(Keyring.open(home, room.root, warrant.capability, create=True))
+    shelf = stack.enter_context(OpenShelf.open(home, keyring, warrant, create=True))
+    finish_erasures(shelf)
+    room.make_up(shelf)
+    return shelf
+
+
+def _standing(shelf: OpenShelf, delivery: Delivery) -> Standing:
+    """The same as the books tell, from the shelf itself."""
+    accepted = shelf.accepted_as(delivery.system, delivery.name) if delivery.path is not None else None
+    return Standing({} if accepted is None else {delivery.name: accepted}, shelf.cursor(delivery.system))
+
+
+def _told(
+    room: Room, delivery: Delivery, warrant: Warrant, held: Standing, shelf: OpenShelf | None
+) -> tuple[Permitted, Known]:
+    """What the connector is told."""
+    siret = room.books.siret(delivery.agency) if delivery.agency else None
+    source = None
+    if delivery.agency and delivery.path is None and shelf is not None:
+        source = room.house.source(delivery.agency, delivery.system, shelf.keyring)
+    leave = warrant.capability
+    # What the log was told after the night began is looked up at a later instant than the night's.
+    told = Permitted.of(delivery, leave, source, max(delivery.at, leave.minted_at))
+    return told, Known(siret, held.cursor)

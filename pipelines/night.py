@@ -1,0 +1,120 @@
+"""What one night is, and what is the same for all of it."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+from connectors.base import Connector, Delivery
+from ledger.entry import UNNAMED
+from pipelines.books import Books
+from pipelines.policies import in_force
+from pipelines.warrants import Warrants
+from schemas.admission import Excess
+from schemas.home import Home
+from schemas.ids import AgencyCode, System
+from schemas.report import Report
+from store.agency import Shelf
+from store.house import House
+from store.keys import Root, open_root
+
+# Logs that are written at once.
+WRITERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What to settle: from which inbox, which systems and agencies (None: all), as if it were `at`."""
+
+    home: Home
+    at: datetime
+    inbox: Path | None
+    systems: tuple[System, ...]
+    agencies: tuple[AgencyCode, ...] | None = None
+    passphrase: str | None = field(default=None, repr=False)
+
+
+class Desk(Protocol):
+    """Who wants to know how the night goes. Counts, codes and names of deliveries only."""
+
+    def settled(self, report: Report) -> None: ...
+
+    def checked(
+        self, table: str, evaluated: int, broken: Mapping[str, int], agencies: Sequence[AgencyCode]
+    ) -> None: ...
+
+
+@dataclass(slots=True)
+class Room:
+    """What settling needs and does not change while one system is settled."""
+
+    night: Night
+    house: House
+    connector: Connector
+    root: Root
+    run: str
+    warrants: Warrants
+    books: Books
+
+    def note(self, reports: Sequence[Report]) -> None:
+        """Into the journal, all of them in one transaction."""
+        self.house.journal_add([self._kept(r) for r in reports], self.night.at, self.run)
+
+    def make_up(self, shelf: Shelf) -> None:
+        """For what a crash between shelf, journal and log left out."""
+        due = self.books.due(shelf)
+        if due and shelf.agency is not None:
+            self.house.journal_make_up(shelf.agency, due)
+            self.books.receipts(shelf, self.night.at, in_force(self.night.home, self.night.at))
+
+    def receipt(self, kept: Sequence[tuple[Shelf, Report, Excess]]) -> list[Exception | None]:
+        """Receipts of what was kept, some agencies at once: most of it is waiting for the disk. What went wrong, or
+        None, one by one."""
+        at, policy = self.night.at, in_force(self.night.home, self.night.at)
+
+        def one(each: tuple[Shelf, Report, Excess]) -> Exception | None:
+            shelf, report, excess = each
+            try:
+                self.books.receipts(shelf, at, policy)
+                self.books.excess(report, excess, at)
+            except Exception as no:  # noqa: BLE001 — the others are receipted all the same
+                return no
+            return None
+
+        if len(kept) < 2:
+            return [one(each) for each in kept]
+        with ThreadPoolExecutor(min(WRITERS, len(kept))) as writers:
+            return list(writers.map(one, kept))
+
+    def _kept(self, report: Report) -> Report:
+        """A name that breaks the contract may be a person's and is not kept."""
+        told = Delivery(report.agency, self.connector.system, report.delivery, self.night.at)
+        return report if self.connector.named(told) else replace(report, delivery=UNNAMED)
+
+
+def code_version() -> str:
+    try:
+        return version("depositaire")
+    except PackageNotFoundError:
+        return "0"
+
+
+# The root key of the run that this process is at: stretching a passphrase takes seconds.
+_ROOT: dict[tuple[Path, str, bytes], Root] = {}
+
+
+def root_of(night: Night, run: str) -> Root:
+    """The root key, opened once a run; anew when its file or the passphrase is another one."""
+    home = night.home
+    said = home.root_key.read_bytes() if home.root_key.exists() else b""
+    known = (home.root_key, run, hashlib.sha256(said + b"\0" + (night.passphrase or "").encode()).digest())
+    found = _ROOT.get(known)
+    if found is None:
+        found = open_root(home, night.passphrase)
+        _ROOT.clear()
+        _ROOT[known] = found
+    return found
