@@ -22,8 +22,6 @@ from schemas.ids import AgencyCode, System
 class Engine(Protocol):
     """The database of one home."""
 
-    name: str
-
     def close(self) -> None:
         """Close what is kept open. It opens again when it is needed."""
         ...

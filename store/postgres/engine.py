@@ -30,8 +30,6 @@ _SMALL = frozenset({"live", "dropped", "receipted"})
 class PostgresEngine:
     """The database of one home (`store.engine.Engine`)."""
 
-    name = "postgresql"
-
     def __init__(self, home: Home) -> None:
         self._home = home
         self._settings = Settings.read(home)

@@ -14,13 +14,13 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import StaticPool
 
 from schemas.errors import Refused, TryAgain
-from store.postgres.sessions import Sessions
+from store.postgres.sessions import Sessions, manager
 from store.postgres.settings import Login, Settings
 
 
 def install(settings: Settings) -> None:
     """Roles, schemas and tables. Raises Refused when this database has another store, TryAgain when it is away."""
-    with Sessions(settings).manager() as db, db.transaction():
+    with manager(settings) as db, db.transaction():
         if not db.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (settings.owner,)).fetchone():
             if db.execute("SELECT 1 FROM pg_namespace WHERE nspname IN ('shelf', 'house', 'dep')").fetchone():
                 raise Refused("this database has a store already", "Give an empty database of its own.")
@@ -41,7 +41,7 @@ def is_installed(sessions: Sessions) -> bool:
 
 def migrate(settings: Settings, to: str = "head") -> None:
     """Every step that is not done yet, each whole or not at all."""
-    with Sessions(settings).manager() as own:
+    with manager(settings) as own:
         own.autocommit = False
         engine = create_engine("postgresql+psycopg://", creator=lambda: own, poolclass=StaticPool, hide_parameters=True)
         with engine.connect() as db, as_file(files("store.postgres") / "migrations") as scripts:
@@ -56,7 +56,7 @@ def migrate(settings: Settings, to: str = "head") -> None:
 def vacuum(settings: Settings, schema: str, full: bool = False) -> None:
     """Free what was deleted, so that it is written over; `full`: write every table anew without it, and what the
     planner remembers of its values. Raises TryAgain when somebody holds a table for too long."""
-    with Sessions(settings).manager() as db:
+    with manager(settings) as db:
         db.execute(_sql("SET ROLE {}", settings.owner))
         names = db.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (schema,)).fetchall()
         tables = sql.SQL(", ").join(sql.Identifier(schema, name) for (name,) in names)

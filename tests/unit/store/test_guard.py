@@ -2,7 +2,7 @@
 
 import datetime as dt
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,32 +17,13 @@ from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from store.agency import OpenShelf, Shelf
 from store.engine import on
-from store.keys import Keyring, create_root, open_root
+from store.keys import Keyring
 from store.sqlite.engine import connect
 from store.sqlite.guard import VERSION
 from store.tables import HOLDING_TABLES, LINE, META, ROWS
 from tests.leave import capability, warrant
 
 CODE = AgencyCode("A0001")
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home.at(tmp_path)
-    create_root(home)
-    return home
-
-
-@pytest.fixture
-def keyring(home: Home) -> Iterator[Keyring]:
-    with Keyring.open(home, open_root(home), capability(CODE), create=True) as keyring:
-        yield keyring
-
-
-@pytest.fixture
-def shelf(home: Home, keyring: Keyring) -> Iterator[OpenShelf]:
-    with OpenShelf.open(home, keyring, warrant(CODE), create=True) as shelf:
-        yield shelf
 
 
 def a_line(shelf: Shelf) -> None:

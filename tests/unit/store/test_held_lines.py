@@ -1,30 +1,12 @@
 """Held lines are read by column, and say the same whether they are asked for or all read."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
-import pytest
 
-from schemas.home import Home
 from schemas.ids import System
 from store.agency import OpenShelf
 from store.engine import on
-from store.keys import Keyring, create_root, open_root
-from tests.leave import capability, warrant
 
 LINES = 1203  # more than are fetched at once, and not a multiple of it
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[OpenShelf]:
-    home = Home.at(tmp_path)
-    create_root(home)
-    with (
-        Keyring.open(home, open_root(home), capability("A0001"), create=True) as keyring,
-        OpenShelf.open(home, keyring, warrant("A0001"), create=True) as shelf,
-    ):
-        yield shelf
 
 
 def held(shelf: OpenShelf, system: System, first: int) -> None:

@@ -1,6 +1,5 @@
 """What is erased on an agency's order: rows, the lines that yielded them, keys, and what is left in the file."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,9 @@ from schemas.errors import NotVerified
 from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from store.agency import OpenShelf
-from store.keys import Keyring, create_root, open_root
 from store.ordered import erase_persons, erase_tables
 from store.tables import DOOMED_KEY, LINE, QUARANTINE, ROWS
-from tests.leave import NOON, capability, warrant
+from tests.leave import NOON
 
 CODE = AgencyCode("A0001")
 KIDS = dict(zip(AGENCY_SYSTEMS, range(1, len(AGENCY_SYSTEMS) + 1), strict=True))
@@ -22,28 +20,22 @@ DIGEST = bytes(16)
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[OpenShelf]:
+def shelf(shelf: OpenShelf) -> OpenShelf:
     """In every system one person with a contact, which another line yields, and a lot; one line put aside."""
-    home = Home.at(tmp_path)
-    create_root(home)
-    with (
-        Keyring.open(home, open_root(home), capability(CODE), create=True) as keyring,
-        OpenShelf.open(home, keyring, warrant(CODE), create=True) as shelf,
-    ):
-        assert list(keyring.allocate(len(KIDS))) == list(KIDS.values())
-        with shelf.writing() as db:
-            for system, kid in KIDS.items():
-                for n, (name, refs, key) in enumerate(
-                    (("person", {}, kid), ("contact", {"person_key": f"p-{system}"}, kid), ("lot", {}, 0))
-                ):
-                    line = {"id": 10 * kid + n, "system": str(system), "source": name, "key": "k", "live": 1}
-                    db.execute(insert(LINE).values(**line, signature=DIGEST))
-                    row = {"system": str(system), "source_key": f"{name[0]}-{system}", "owner": line["id"], "kid": key}
-                    own = {"digest": DIGEST, "sealed": b"x", "delivery": 1, "loc": "1"}
-                    db.execute(insert(ROWS[name]).values(**row, **own, **refs))
-            aside = {"delivery": 1, "system": "gpi", "source": "60", "loc": "1", "reason": "row.bad_date"}
-            db.execute(insert(QUARANTINE).values(**aside, key="k", sealed=b"x"))
-        yield shelf
+    assert list(shelf.keyring.allocate(len(KIDS))) == list(KIDS.values())
+    with shelf.writing() as db:
+        for system, kid in KIDS.items():
+            for n, (name, refs, key) in enumerate(
+                (("person", {}, kid), ("contact", {"person_key": f"p-{system}"}, kid), ("lot", {}, 0))
+            ):
+                line = {"id": 10 * kid + n, "system": str(system), "source": name, "key": "k", "live": 1}
+                db.execute(insert(LINE).values(**line, signature=DIGEST))
+                row = {"system": str(system), "source_key": f"{name[0]}-{system}", "owner": line["id"], "kid": key}
+                own = {"digest": DIGEST, "sealed": b"x", "delivery": 1, "loc": "1"}
+                db.execute(insert(ROWS[name]).values(**row, **own, **refs))
+        aside = {"delivery": 1, "system": "gpi", "source": "60", "loc": "1", "reason": "row.bad_date"}
+        db.execute(insert(QUARANTINE).values(**aside, key="k", sealed=b"x"))
+    return shelf
 
 
 def held(shelf: OpenShelf, name: str) -> set[str]:

@@ -1,19 +1,14 @@
 """What a restriction hides on a shelf, system by system, and what the agency gets back all the same."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import insert, select
 
-from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.mandate import Mandate, RestrictedBy, Restriction, Task
 from store.agency import OpenShelf
-from store.keys import Keyring, create_root, open_root
 from store.tables import ROWS
 from store.veil import Standing, Veil
-from tests.leave import NOON, capability, warrant
+from tests.leave import NOON
 
 CODE = AgencyCode("A0001")
 
@@ -23,23 +18,17 @@ def reference(system: System, table: str, key: str) -> str:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[OpenShelf]:
+def shelf(shelf: OpenShelf) -> OpenShelf:
     """In every system the same keys: one person, one lot in one building, one lease on it with that person."""
-    home = Home.at(tmp_path)
-    create_root(home)
-    with (
-        Keyring.open(home, open_root(home), capability(CODE), create=True) as keyring,
-        OpenShelf.open(home, keyring, warrant(CODE), create=True) as shelf,
-    ):
-        rows = {
-            "building": {}, "person": {}, "lot": {"building_key": "1"}, "lease": {"lot_key": "1"},
-            "lease_party": {"lease_key": "1", "person_key": "1"},
-        }  # fmt: skip
-        own = {"source_key": "1", "owner": 1, "kid": 0, "digest": b"", "sealed": b"", "delivery": 1, "loc": "1"}
-        with shelf.writing() as db:
-            for name, refs in rows.items():
-                db.execute(insert(ROWS[name]), [{**own, **refs, "system": str(s)} for s in AGENCY_SYSTEMS])
-        yield shelf
+    rows = {
+        "building": {}, "person": {}, "lot": {"building_key": "1"}, "lease": {"lot_key": "1"},
+        "lease_party": {"lease_key": "1", "person_key": "1"},
+    }  # fmt: skip
+    own = {"source_key": "1", "owner": 1, "kid": 0, "digest": b"", "sealed": b"", "delivery": 1, "loc": "1"}
+    with shelf.writing() as db:
+        for name, refs in rows.items():
+            db.execute(insert(ROWS[name]), [{**own, **refs, "system": str(s)} for s in AGENCY_SYSTEMS])
+    return shelf
 
 
 def veil(shelf: OpenShelf, scope: RestrictedBy, target: str, *tasks: Task) -> Veil:
