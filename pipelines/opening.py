@@ -17,7 +17,7 @@ from schemas.home import Home
 from schemas.ids import AgencyCode, System, agency_code
 from schemas.report import Report
 from store import engine, register
-from store.house import House
+from store.house import House, demand
 from store.keys import Keyring, create_root, open_root
 from store.postgres.settings import Settings
 
@@ -59,6 +59,19 @@ def choose_store(home: Home, url: str) -> None:
     if not home.store.exists():
         write_whole(home.store, Settings.new(url).as_bytes())
     write_whole(home.settings, engine.POSTGRESQL.encode())
+
+
+def faults(home: Home) -> list[str]:
+    """What is not as it should be with the home's database, by name (`store.postgres.faults`)."""
+    demand(home)
+    return engine.of(home).faults()
+
+
+def upgrade(home: Home) -> tuple[str, str]:
+    """The versions of the database's tables before and after. Raises Refused where the login that may change them is
+    not known, TryAgain when the database is away."""
+    demand(home)
+    return engine.of(home).upgrade()
 
 
 # -- the register ------------------------------------------------------------------------------------------------------

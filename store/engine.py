@@ -38,6 +38,15 @@ class Engine(Protocol):
         """Its tables, where they are missing."""
         ...
 
+    def upgrade(self) -> tuple[str, str]:
+        """Bring what was made by an earlier version up to date: the versions before and after. Each file does so by
+        itself when it is next opened."""
+        ...
+
+    def faults(self) -> list[str]:
+        """What is not as it should be with the database's server, by name."""
+        ...
+
     # -- one agency's shelf (None: the portal's) -----------------------------------------------------------------------
 
     def holds(self, agency: AgencyCode | None) -> bool:

@@ -63,6 +63,15 @@ SOURCE = Table(
 INBOX = Table("inbox", META, Column("path", String, primary_key=True))
 
 
+def demand(home: Home) -> None:
+    """Raises Malformed where there is no home."""
+    if not engine.of(home).has_house():
+        raise Malformed(
+            "there is no home here",
+            "Run `depositaire init --home DIR` first, or name the home with --home or DEPOSITAIRE_HOME.",
+        )
+
+
 class House:
     """Use as a context manager."""
 
@@ -72,13 +81,10 @@ class House:
 
     @classmethod
     def open(cls, home: Home, create: bool = False) -> Self:
-        if not create and not engine.of(home).has_house():
-            raise Malformed(
-                "there is no home here",
-                "Run `depositaire init --home DIR` first, or name the home with --home or DEPOSITAIRE_HOME.",
-            )
         if create:
             engine.of(home).make_house()
+        else:
+            demand(home)
         return cls(home)
 
     def __enter__(self) -> Self:

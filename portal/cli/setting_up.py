@@ -13,6 +13,8 @@ from portal.cli.setting import Setting
 from portal.cli.words import language, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipelines.status import Standing
     from schemas.report import Report
 
@@ -38,6 +40,38 @@ def init(
         line(say("init.next"))
     else:
         line(say("init.there", home=setting.home.root))
+    if not setting.as_json:
+        _faults(opening.faults(setting.home))
+    return 0
+
+
+def check_store(setting: Setting) -> int:
+    """Exit code 3 when something is not as it should be."""
+    from pipelines import opening
+
+    found = opening.faults(setting.home)
+    if setting.as_json:
+        emit({"faults": found})
+    elif found:
+        _faults(found)
+    else:
+        line(say("store.sound"))
+    return REFUSED if found else 0
+
+
+def _faults(found: "Sequence[str]") -> None:
+    for fault in found:
+        line(say(f"store.fault.{fault}"))
+
+
+def upgrade_store(setting: Setting) -> int:
+    from pipelines import opening
+
+    before, after = opening.upgrade(setting.home)
+    if setting.as_json:
+        emit({"from": before, "to": after})
+    else:
+        line(say("store.upgraded" if before != after else "store.newest", before=before or "?", after=after))
     return 0
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Integer, LargeBinary, Table, text
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.errors import Refused
 from schemas.home import PORTAL, Home
@@ -18,6 +18,7 @@ from store import keys
 from store.engine import Standing
 from store.postgres import install
 from store.postgres.copying import HEAD, TAIL, body
+from store.postgres.faults import faults
 from store.postgres.sessions import Sessions, told
 from store.postgres.settings import Login, Settings
 from store.tables import HOLDING_TABLES, LINE
@@ -34,6 +35,7 @@ class PostgresEngine:
         self._home = home
         self._settings = Settings.read(home)
         self._sessions = Sessions(self._settings)
+        self._looked_at = False
 
     def close(self) -> None:
         self._sessions.close()
@@ -44,10 +46,21 @@ class PostgresEngine:
         return install.is_installed(self._sessions)
 
     def house(self) -> Connection:
+        if not self._looked_at:
+            install.demand_newest(self._sessions)
+            self._looked_at = True
         return self._mine(self._sessions.clerk())
 
     def make_house(self) -> None:
         install.install(self._settings)
+
+    def upgrade(self) -> tuple[str, str]:
+        before = install.reached(self._sessions)
+        install.migrate(self._settings)
+        return before, install.reached(self._sessions)
+
+    def faults(self) -> list[str]:
+        return faults(self._sessions)
 
     # -- one agency's shelf --------------------------------------------------------------------------------------------
 
@@ -76,11 +89,8 @@ class PostgresEngine:
     ) -> Mapping[AgencyCode | None, Standing]:
         asked = {agency or PORTAL: agency for agency in deliveries}
         given = {"system": str(system), "codes": list(asked), "names": list(deliveries.values())}
-        try:
-            with self._sessions.clerk() as db:
-                rows = db.execute(text(_STANDING), given).all()
-        except ProgrammingError:  # a store that was not brought up to date: its shelves are opened to know
-            return {}
+        with self._sessions.clerk() as db:
+            rows = db.execute(text(_STANDING), given).all()
         return {
             asked[r.agency]: Standing(
                 {} if r.name is None else {r.name: r.sha256}, r.cursor, bool(r.due and asked[r.agency]), r.doomed

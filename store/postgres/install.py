@@ -4,6 +4,7 @@ Whoever does it may create roles (CREATEROLE) and owns the database; a superuser
 afterwards.
 """
 
+import re
 from importlib.resources import as_file, files
 
 import psycopg
@@ -11,11 +12,14 @@ from alembic import command
 from alembic.config import Config
 from psycopg import sql
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import StaticPool
 
 from schemas.errors import Refused, TryAgain
 from store.postgres.sessions import Sessions, manager
 from store.postgres.settings import Login, Settings
+
+_STEP = re.compile(r"r(\d{4})_\w+\.py")
 
 
 def install(settings: Settings) -> None:
@@ -37,6 +41,33 @@ def is_installed(sessions: Sessions) -> bool:
             return bool(db.scalar(text("SELECT to_regclass('house.agency') IS NOT NULL")))
     except Refused:
         return False
+
+
+def newest() -> str:
+    """The last step that this code knows."""
+    steps = (files("store.postgres") / "migrations" / "versions").iterdir()
+    return max(found[1] for step in steps if (found := _STEP.fullmatch(step.name)))
+
+
+def reached(sessions: Sessions) -> str:
+    """The last step that was done; empty when the store does not even tell."""
+    try:
+        with sessions.clerk() as db:
+            return str(db.scalar(text("SELECT version_num FROM dep.revision")))
+    except ProgrammingError:
+        return ""
+
+
+def demand_newest(sessions: Sessions) -> None:
+    """Raises Refused when the store is of another version than this code."""
+    there, known = reached(sessions), newest()
+    if there < known:
+        raise Refused(
+            "the database's tables are those of an earlier version",
+            "Run `depositaire store upgrade` where `depositaire init` was run, with nothing else running.",
+        )
+    if there > known:
+        raise Refused("the database's tables are those of a later version", "Use that version of depositaire.")
 
 
 def migrate(settings: Settings, to: str = "head") -> None:

@@ -47,6 +47,12 @@ class SqliteEngine:
             register.META.create_all(db)
             db.commit()
 
+    def upgrade(self) -> tuple[str, str]:
+        return str(guard.VERSION), str(guard.VERSION)
+
+    def faults(self) -> list[str]:
+        return []
+
     # -- one agency's shelf --------------------------------------------------------------------------------------------
 
     def holds(self, agency: AgencyCode | None) -> bool:

@@ -1,17 +1,21 @@
 """The books that the clerk may look through, on a store that was filled before it might."""
 
+import re
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import insert
 
 from pipelines import opening
 from schemas.capability import Act
+from schemas.errors import Refused
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from store import engine
 from store.agency import OpenShelf
+from store.house import House
 from store.keys import Keyring, open_root
 from store.postgres import install
 from store.postgres.settings import Settings
@@ -28,7 +32,9 @@ def home(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> H
     home = Home.at(tmp_path / "home")
     with monkeypatch.context() as before:
         before.setattr(install, "migrate", lambda settings: migrate(settings, "0001"))
+        before.setattr(install, "demand_newest", lambda _: None)
         assert opening.make(home, None, store=cluster.database())
+    engine.close_all()
     return home
 
 
@@ -42,11 +48,33 @@ def test_a_filled_store_is_brought_up_to_date_and_tells_who_has_doomed_keys(furn
     ):
         db.execute(insert(DOOMED_KEY).values(kid=7))
     asked: dict[AgencyCode | None, str] = {A: "ANY", B: "ANY"}
-    assert store.standing(System.SDGI, asked) == {}, "shelves are opened to know"
-    before = [line for line in cluster.dump(settings).split(b"\n") if line not in (b"0001", b"0002")]
-    install.migrate(settings)
-    assert [line for line in cluster.dump(settings).split(b"\n") if line not in (b"0001", b"0002")] == before
+    before = without_version(cluster.dump(settings))
+    assert store.upgrade() == ("", install.newest()), "the first step let the clerk not see how far it is"
+    assert without_version(cluster.dump(settings)) == before
+    assert store.upgrade() == (install.newest(), install.newest())
     assert {a: s.keys_doomed for a, s in store.standing(System.SDGI, asked).items()} == {A: True, B: False}
+
+
+def without_version(dump: bytes) -> list[bytes]:
+    return [line for line in dump.split(b"\n") if not re.fullmatch(rb"\d{4}", line)]
+
+
+def test_nothing_is_done_on_a_store_of_an_earlier_version(furnished: Home) -> None:
+    with pytest.raises(Refused, match="earlier version"):
+        House.open(furnished)
+    assert opening.faults(furnished)[0] == "behind"
+    opening.upgrade(furnished)
+    assert "behind" not in opening.faults(furnished)
+    House.open(furnished).db.close()
+
+
+def test_nothing_is_done_on_a_store_of_a_later_version(furnished: Home, cluster: Cluster) -> None:
+    opening.upgrade(furnished)
+    with cluster.admin(str(conninfo_to_dict(Settings.read(furnished).address)["dbname"])) as db:
+        db.execute("UPDATE dep.revision SET version_num = '9999'")
+    engine.close_all()
+    with pytest.raises(Refused, match="later version"):
+        House.open(furnished)
 
 
 def test_the_clerk_sees_that_there_are_doomed_keys_and_not_which(furnished: Home) -> None:
