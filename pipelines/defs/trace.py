@@ -16,7 +16,6 @@ Everything is searched again; what is found raises `NotVerified`, and then there
 """
 
 import json
-import mmap
 import re
 import sqlite3
 import zlib
@@ -38,6 +37,7 @@ from pipelines.defs.partitions import AGENCIES_TAG, ERASURES
 from schemas.errors import NotVerified, TryAgain
 from schemas.ids import AgencyCode
 
+_CHUNK = 2**20
 _PATIENCE_SECONDS = 60.0
 _ERASURE_KEY = ERASURE.to_string()
 Row = Mapping[str, Any]
@@ -287,10 +287,17 @@ def _holds(path: Path, code: AgencyCode) -> bool:
 
 
 def _in_bytes(path: Path, wanted: bytes) -> bool:
-    if not path.exists() or path.stat().st_size == 0:
+    """Read, not mapped: Dagster may cut the log shorter meanwhile, and whoever looks past the end of a map dies."""
+    if not path.exists():
         return False
-    with path.open("rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-        return whole.find(wanted) >= 0
+    with path.open("rb") as f:
+        tail = b""
+        while chunk := f.read(_CHUNK):
+            window = tail + chunk
+            if wanted in window:
+                return True
+            tail = window[1 - len(wanted) :]
+    return False
 
 
 def _drop_shards(root: Path) -> int:
