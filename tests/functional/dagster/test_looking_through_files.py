@@ -8,24 +8,19 @@ import pytest
 
 from pipelines.defs import trace
 
-# A file is filled and cut by turns beside the look: what a map of it shows then is no memory any more.
-_RACE = """
-import os, sys, threading
+# Fills a file and cuts it, by turns, until it is ended.
+_CUTTING = """
+import os, sys
+while True:
+    os.truncate(sys.argv[1], 0)
+    os.truncate(sys.argv[1], 2**26)
+"""
+_LOOKING = """
+import sys
 from pathlib import Path
 from pipelines.defs.trace import _in_bytes
-path = Path(sys.argv[1])
-over = threading.Event()
-def cut():
-    while not over.is_set():
-        os.truncate(path, 0)
-        os.truncate(path, 2**24)
-path.write_bytes(b"")
-beside = threading.Thread(target=cut, daemon=True)
-beside.start()
-for _ in range(60):
-    assert not _in_bytes(path, b"A0001")
-over.set()
-beside.join()
+for _ in range(100):
+    assert not _in_bytes(Path(sys.argv[1]), b"A0001")
 """
 
 
@@ -43,6 +38,12 @@ def test_a_code_is_found_wherever_a_chunk_ends(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_file_that_is_cut_meanwhile_ends_nobody(tmp_path: Path) -> None:
-    root = Path(trace.__file__).parents[2]
-    ended = subprocess.run([sys.executable, "-c", _RACE, str(tmp_path / "x.db-wal")], cwd=root, capture_output=True)
+    path, root = tmp_path / "x.db-wal", Path(trace.__file__).parents[2]
+    path.write_bytes(b"")
+    beside = subprocess.Popen([sys.executable, "-c", _CUTTING, str(path)])
+    try:
+        ended = subprocess.run([sys.executable, "-c", _LOOKING, str(path)], cwd=root, capture_output=True, timeout=60)
+    finally:
+        beside.kill()
+        beside.wait()
     assert ended.returncode == 0, ended.stderr[-300:]
