@@ -34,6 +34,12 @@ NO_KEY = bytes(SIZE)
 ROOT_FORMAT = "depositaire-root-key/1"
 
 
+_RING = """
+CREATE TABLE IF NOT EXISTS page (no INTEGER PRIMARY KEY, used INTEGER NOT NULL, sealed BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS agency_key (id INTEGER PRIMARY KEY CHECK (id = 1), wrapped BLOB NOT NULL);
+"""
+
+
 class Root(Protocol):
     """What a provider of the root key can do. The root key itself never leaves it."""
 
@@ -119,24 +125,13 @@ class Keyring:
         agency = capability.agency
         path = home.keyring(agency)
         purpose = f"agency {agency or '_portal'}"
-        if not path.exists():
-            if not create:
-                raise Refused("the keys of this agency do not exist: nothing is held for it, or it was erased")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(_connect(path)) as db, db:
-                db.execute(
-                    "CREATE TABLE IF NOT EXISTS agency_key"
-                    " (id INTEGER PRIMARY KEY CHECK (id = 1), wrapped BLOB NOT NULL)"
-                )
-                db.execute(
-                    "CREATE TABLE IF NOT EXISTS page"
-                    " (no INTEGER PRIMARY KEY, used INTEGER NOT NULL, sealed BLOB NOT NULL)"
-                )
-                db.execute("INSERT OR IGNORE INTO agency_key VALUES (1, ?)", (root.wrap(os.urandom(SIZE), purpose),))
-            path.chmod(0o600)
-        with closing(_connect(path)) as db:
-            row = db.execute("SELECT wrapped FROM agency_key").fetchone()
-        return cls(path, agency, root.unwrap(row[0], purpose))
+        wrapped = _wrapped(path)
+        if wrapped is None and create:
+            _begin(path, root.wrap(os.urandom(SIZE), purpose))
+            wrapped = _wrapped(path)
+        if wrapped is None:
+            raise Refused("the keys of this agency do not exist: nothing is held for it, or it was erased")
+        return cls(path, agency, root.unwrap(wrapped, purpose))
 
     @staticmethod
     def destroy(home: Home, capability: Capability) -> bool:
@@ -237,6 +232,28 @@ class Keyring:
                 " ON CONFLICT (no) DO UPDATE SET used = excluded.used, sealed = excluded.sealed",
                 (no, used, sealed),
             )
+
+
+def _wrapped(path: Path) -> bytes | None:
+    """The agency's key as it lies in its key ring; None where there is none. Whoever was killed while a ring was made
+    left a file without one, which has sealed nothing."""
+    if not path.exists():
+        return None
+    with closing(_connect(path)) as db:
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'agency_key'").fetchone() is None:
+            return None
+        row = db.execute("SELECT wrapped FROM agency_key").fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def _begin(path: Path, wrapped: bytes) -> None:
+    """Make a key ring, or make whole what a killed maker left; of two that do so at once the first stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(_connect(path)) as db:
+        path.chmod(0o600)
+        db.executescript(_RING)
+        with db:
+            db.execute("INSERT OR IGNORE INTO agency_key VALUES (1, ?)", (wrapped,))
 
 
 def login(home: Home, agency: AgencyCode | None) -> str:

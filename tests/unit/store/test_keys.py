@@ -1,5 +1,7 @@
 """Keys: a destroyed key is gone, alone, and stays gone; a root key is a file or a passphrase."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,23 @@ def test_person_keys_survive_reopening_and_are_all_different(home: Home) -> None
     assert len(set(texts.values())) == len(ids)
     with ring(home) as r:
         assert all(r.cipher(kid).encrypt(b"n" * 12, b"x", b"") == text for kid, text in texts.items())
+
+
+@pytest.mark.parametrize("statements", range(3))
+def test_a_ring_whose_maker_was_killed_is_none_until_it_is_made_whole(home: Home, statements: int) -> None:
+    path = home.keyring(AGENCY)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    with closing(sqlite3.connect(path)) as db:
+        for statement in keys._RING.strip().split("\n")[:statements]:
+            db.execute(statement)
+    with pytest.raises(Refused, match="do not exist"):
+        ring(home, create=False)
+    with ring(home) as r:
+        r.allocate(1)
+        text = r.cipher(1).encrypt(b"n" * 12, b"x", b"")
+    with ring(home, create=False) as r:
+        assert r.cipher(1).encrypt(b"n" * 12, b"x", b"") == text
 
 
 def test_destroying_one_person_key_leaves_its_neighbours(home: Home) -> None:
