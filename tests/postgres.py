@@ -2,7 +2,11 @@
 test. Nobody but the server's superuser comes in without a password."""
 
 import itertools
+import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from schemas.home import PORTAL
+from store import engine
 from store.postgres.settings import Settings
 
 HBA = "local all postgres trust\nlocal all all scram-sha-256\n"
@@ -116,3 +121,16 @@ class Cluster:
 
     def stop(self) -> None:
         self.own.cleanup()
+
+
+@contextmanager
+def running() -> Iterator[Cluster]:
+    """A server of its own, until the end of the block."""
+    folder = Path(tempfile.mkdtemp(prefix="dep-pg-"))  # a short path: a socket's name has a limit
+    made = Cluster(folder)
+    try:
+        yield made
+    finally:
+        engine.close_all()
+        made.stop()
+        shutil.rmtree(folder, ignore_errors=True)

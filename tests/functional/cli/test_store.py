@@ -1,27 +1,18 @@
 """`store`: what is said of a database server, and how its tables are brought up to date."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from store import engine
 from tests.functional.cli.conftest import Desk
-from tests.postgres import Cluster
+from tests.postgres import Cluster, running
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    folder = Path(tempfile.mkdtemp(prefix="dep-pg-"))
-    made = Cluster(folder)
-    try:
+    with running() as made:
         yield made
-    finally:
-        engine.close_all()
-        made.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def set_to(cluster: Cluster, **settings: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ledger import fsck, lines
-from ledger.anchors import Anchors, Authority as By, is_due, verify_anchored
+from ledger.anchors import Anchors, Asked, Authority as By, is_due, verify_anchored
 from ledger.checkpoint import sign_checkpoint
 from ledger.deeds import Anchored
 from ledger.entry import Head, Window
@@ -32,6 +32,17 @@ def window(n: int) -> Window:
 def fill(log: Log, count: int) -> Log:
     log.append_all([(window(n), None) for n in range(count)], AT)
     return log
+
+
+def waiting(root: Path) -> tuple[Anchors, Asked]:
+    """A question about a log of three lines that has no answer yet."""
+    fill(log_at(root), 3)
+    anchors = anchors_of(root)
+    asked = anchors.next()
+    assert asked is not None
+    with anchors.alone():
+        anchors.await_answer(asked)
+    return anchors, asked
 
 
 def anchors_of(root: Path) -> Anchors:
@@ -371,12 +382,7 @@ def _forge(
 def test_an_answer_is_taken_for_the_head_that_was_asked_about_alone(
     tmp_path: Path, authority: Authority, by: By
 ) -> None:
-    fill(log_at(tmp_path), 3)
-    anchors = anchors_of(tmp_path)
-    asked = anchors.next()
-    assert asked is not None
-    with anchors.alone():
-        anchors.await_answer(asked)
+    anchors, asked = waiting(tmp_path)
     for ending in ("checkpoint", "nonce"):
         shutil.copy(anchors.folder / f"3.{ending}", anchors.folder / f"2.{ending}")
     with pytest.raises(NotVerified, match="no question waits"):
@@ -387,12 +393,7 @@ def test_an_answer_is_taken_for_the_head_that_was_asked_about_alone(
 def test_what_was_left_is_held_to_the_policy_and_the_nonce_of_its_question(
     tmp_path: Path, authority: Authority, by: By
 ) -> None:
-    fill(log_at(tmp_path), 3)
-    anchors = anchors_of(tmp_path)
-    asked = anchors.next()
-    assert asked is not None
-    with anchors.alone():
-        anchors.await_answer(asked)
+    anchors, asked = waiting(tmp_path)
     (anchors.folder / "3.tsr").write_bytes(authority.answer(ask(asked.checkpoint).raw))
     with pytest.raises(NotVerified, match="its nonce is another"):
         anchors.mend(by, AT)

@@ -2,8 +2,6 @@
 that only one of them has."""
 
 import datetime as dt
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +11,10 @@ from pipelines import opening
 from schemas.capability import Act
 from schemas.home import Home
 from schemas.ids import AgencyCode
-from store import engine
 from store.agency import OpenShelf
 from store.keys import Keyring, open_root
 from tests.leave import capability, warrant
-from tests.postgres import Cluster
+from tests.postgres import Cluster, running
 from tests.unit.retention.conftest import put
 
 A, B = AgencyCode("A0001"), AgencyCode("A0002")
@@ -26,14 +23,8 @@ NIGHT = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    folder = Path(tempfile.mkdtemp(prefix="dep-pg-"))  # a short path: a socket's name has a limit
-    made = Cluster(folder)
-    try:
+    with running() as made:
         yield made
-    finally:
-        engine.close_all()
-        made.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

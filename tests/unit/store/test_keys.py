@@ -17,13 +17,6 @@ from tests.leave import capability
 AGENCY = AgencyCode("A0001")
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home.at(tmp_path)
-    create_root(home)
-    return home
-
-
 def ring(home: Home, create: bool = True) -> Keyring:
     return Keyring.open(home, open_root(home), capability(AGENCY), create=create)
 
