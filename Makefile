@@ -12,7 +12,7 @@ export PYTHONUTF8 := 1
 BIN := .venv/bin
 PACKAGES := schemas connectors ledger store retention pipelines portal
 # What a home does is the same whichever database it has.
-ON_BOTH := tests/functional tests/generative tests/faults tests/unit/retention
+ON_BOTH := tests/functional tests/generative tests/faults tests/distributed tests/unit/retention
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks scripts)
 
 help: ## List the tasks

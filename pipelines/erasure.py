@@ -7,12 +7,13 @@ the next run. Sources: R22, R55, GDPR 28(3)(g); the order of work is in docs/spe
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger import certificate
@@ -52,7 +53,10 @@ _IN_THE_WAY = (Say, OSError, SQLAlchemyError, sqlite3.Error)
 @dataclass(frozen=True, slots=True)
 class Broom:
     """What an erasure needs from outside. `forget_orchestrator` erases an agency from the orchestrator and tells
-    counts; `kept` names the orchestrator's own erasure jobs, assets and sensors, whose records stay as evidence."""
+    counts; `kept` names the orchestrator's own erasure jobs, assets and sensors, whose records stay as evidence.
+
+    Where the orchestrator has a database of its own, `rewrite_orchestrator` writes it anew once, after all erasures of
+    a run, and `look_at_orchestrator` opens it for the search."""
 
     home: Home
     root: Root
@@ -60,6 +64,8 @@ class Broom:
     forget_orchestrator: Callable[[AgencyCode], Counts]
     kept: frozenset[str] = frozenset()
     patience: float = PATIENCE_SECONDS
+    rewrite_orchestrator: Callable[[], None] = lambda: None
+    look_at_orchestrator: Callable[[], AbstractContextManager[Connection | None]] = nullcontext
 
     @property
     def diaries(self) -> Path:
@@ -278,6 +284,7 @@ def _purged(broom: Broom, house: House) -> str | None:
     house.db.rollback()
     try:
         engine.of(broom.home).purge()
+        broom.rewrite_orchestrator()
     except _IN_THE_WAY as no:
         return type(no).__name__
     return None
@@ -293,11 +300,8 @@ def _search(
     house.db.rollback()
     try:
         where = residue.Where(home.root, home.keys, inboxes, orchestrator, broom.kept, marks)
-        eye = engine.of(home).eye()
-        if eye is None:
-            return residue.search(where, codes)
-        with eye:
-            return residue.search(replace(where, database=eye), codes)
+        with broom.look_at_orchestrator() as there, engine.of(home).eye() or nullcontext() as eye:
+            return residue.search(replace(where, database=eye, orchestrator_database=there), codes)
     except (OSError, sqlite3.Error, SQLAlchemyError) as no:
         return type(no).__name__
 

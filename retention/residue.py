@@ -25,7 +25,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from retention import residue_tables
+from retention import residue_orchestrator, residue_tables
 from schemas.ids import AgencyCode
 
 # Whose it is is in the name; what is inside is sealed or evidence.
@@ -47,7 +47,8 @@ class Where:
     database.
 
     `kept`: names of the orchestrator's own erasure jobs, assets and sensors, whose records are evidence. `database`:
-    where the records are in PostgreSQL, a login that sees the clear columns of everybody.
+    where the records are in PostgreSQL, a login that sees the clear columns of everybody. `orchestrator_database`:
+    where the orchestrator has one of its own.
     """
 
     home: Path
@@ -57,6 +58,7 @@ class Where:
     kept: frozenset[str] = frozenset()
     marks: Mapping[AgencyCode, str] = field(default_factory=dict)
     database: Connection | None = None
+    orchestrator_database: Connection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,11 @@ def search(where: Where, codes: Collection[AgencyCode]) -> tuple[Finding, ...]:
     if where.database is not None:
         for place, (looked_at, hits, planted, found_there) in residue_tables.search(
             where.database, wanted, CONTROL, _named, _bare
+        ).items():
+            findings.append(Finding(place, looked_at, hits, planted, found_there))
+    if where.orchestrator_database is not None:
+        for place, (looked_at, hits, planted, found_there) in residue_orchestrator.search(
+            where.orchestrator_database, wanted, CONTROL, _named, where.kept, _is_kept
         ).items():
             findings.append(Finding(place, looked_at, hits, planted, found_there))
     return tuple(findings)

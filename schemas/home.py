@@ -50,6 +50,12 @@ class Home:
         return self.root / "dagster"
 
     @property
+    def orchestrator(self) -> Path:
+        """How Dagster's own database and the broker of its workers are reached, with passwords; not there when Dagster
+        keeps its records in files below `dagster`, and runs in the processes that ask for it."""
+        return self.keys / "dagster.json"
+
+    @property
     def ledgers(self) -> Path:
         return self.root / "ledger"
 

@@ -3,7 +3,7 @@
 #
 #   scripts/system-packages.sh demo    ODBC and its SQLite driver
 #   scripts/system-packages.sh test    also the drivers of PostgreSQL, MariaDB and SQL Server (FreeTDS), the
-#                                      programs of a MariaDB server (no service), and a browser
+#                                      programs of MariaDB and Redis servers, and a browser
 #
 # Needs root or a sudo that asks no password; otherwise it says what to install.
 set -euo pipefail
@@ -11,7 +11,7 @@ set -euo pipefail
 demo=(unixodbc libsqliteodbc)
 case ${1:-} in
     demo) wanted=("${demo[@]}") ;;
-    test) wanted=("${demo[@]}" odbc-postgresql odbc-mariadb tdsodbc mariadb-server-core mariadb-client-core chromium fonts-dejavu-core) ;;
+    test) wanted=("${demo[@]}" odbc-postgresql odbc-mariadb tdsodbc mariadb-server-core mariadb-client-core redis-server chromium fonts-dejavu-core) ;;
     *) echo "usage: $0 demo|test" >&2; exit 2 ;;
 esac
 

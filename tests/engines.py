@@ -6,7 +6,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import make_url
+
 from pipelines import opening
+from pipelines.defs.address import Address
 from schemas.home import Home
 from store import engine
 from store.house import House
@@ -30,6 +33,13 @@ def furnish(home: Home) -> None:
     House.open(home, create=True).db.close()
 
 
+def write_instance(home: Home) -> None:
+    """Dagster's settings for a home: files, or a database of its own."""
+    from pipelines.defs.instance import write_instance
+
+    write_instance(home, store())
+
+
 def copied(source: Path, target: Path) -> Path:
     """A copy of everything below a folder, with a copy of its database when it has one."""
     engine.close_all()
@@ -38,9 +48,16 @@ def copied(source: Path, target: Path) -> Path:
         body = json.loads(path.read_bytes())
         body.pop("format")
         path.write_bytes(CLUSTERS[0].copy(Settings(**body)).as_bytes())
+    for path in target.rglob("dagster.json"):
+        body = json.loads(path.read_bytes())
+        path.write_text(json.dumps(body | {"url": CLUSTERS[0].duplicate(body["url"])}))
     return target
 
 
 def written(home: Home) -> bytes:
-    """Every row of a home's PostgreSQL as text; nothing for one whose records are files."""
-    return CLUSTERS[0].dump(Settings.read(home)) if CLUSTERS else b""
+    """Every row of a home's PostgreSQL as text, and of its Dagster's; nothing for one whose records are files."""
+    if not CLUSTERS:
+        return b""
+    dagster = Address.read(home)
+    there = CLUSTERS[0].dump(Settings.read(home))
+    return there + (CLUSTERS[0].rows(str(make_url(dagster.url).database)) if dagster else b"")

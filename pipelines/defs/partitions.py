@@ -1,7 +1,7 @@
 """Agencies as partitions, and the slices of them that one run takes.
 
-A run of a few hundred agencies costs what a run of one costs, and an agency in it 10 ms; a run an agency would cost
-3–5 s of CPU each (measured). So a night is a few runs, each for one slice of the agencies.
+A run of thousands of agencies costs what a run of one costs; a run an agency would cost 3–5 s of CPU each (measured).
+So a night is one run a system. Where several workers share it, it is a few runs, each for one slice of the agencies.
 
 A slice is not a range of the list of partitions. Dagster keeps a range by the keys at its two ends: when one of them is
 erased before the run starts the run fails, and when it comes back the range is empty and the run succeeds having done
@@ -31,6 +31,9 @@ AGENCIES_TAG = "depositaire/agencies"
 SYSTEM_TAG = "depositaire/system"
 DOOR_TAG = "depositaire/door"
 
+# Where workers share the runs, one whose worker was lost is begun again, from its beginning.
+BEGUN_AGAIN = {"dagster/max_retries": "3", "dagster/retry_strategy": "ALL_STEPS"}
+
 _SLICE = re.compile(r"([1-9][0-9]*)/([1-9][0-9]*)")
 
 
@@ -55,10 +58,15 @@ class Slice:
         return isinstance(agency, str) and zlib.crc32(agency.encode()) % self.of == self.n - 1
 
 
-def slices(agencies: Collection[AgencyCode]) -> list[Slice]:
-    """Slices of about 250 agencies that together hold everyone."""
-    of = max(1, -(-len(agencies) // SLICE))
+def slices(agencies: Collection[AgencyCode], shared: bool = False) -> list[Slice]:
+    """Slices that together hold everyone: one, or where workers share the night, as many as hold about 250 each."""
+    of = max(1, -(-len(agencies) // SLICE)) if shared else 1
     return [Slice(n, of) for n in range(1, of + 1)]
+
+
+def is_shared(instance: dg.DagsterInstance) -> bool:
+    """Whether runs go to workers (`pipelines.defs.launcher`), which may be several."""
+    return bool(getattr(instance.run_launcher, "shared", False))
 
 
 def tags_of(agencies: Sequence[AgencyCode], cut: Slice) -> dict[str, str]:

@@ -8,11 +8,14 @@ is taken up by the next run (R22; `pipelines.erasure`).
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
 
 from pipelines import erasure
+from pipelines.defs import address
+from pipelines.defs.database import looked_into, rewrite
 from pipelines.defs.door import Sweeping, contracts
 from pipelines.defs.keys import ERASE_JOB, ERASURE, NOTHING_LEFT, WINDOWS, sync_key
 from pipelines.defs.partitions import ERASURES
@@ -84,7 +87,7 @@ def agency_erasure(
     with told_plainly(context, door), door.at_work(context.run.run_id):
         chosen = _chosen(context)
         home = door.home()
-        hands = broom(home, door.passphrase(), _forgetter(context))
+        hands = broom(home, door.passphrase(), _forgetter(context, home))
         swept = erasure.run(hands, door.at(), door.agencies() if chosen is None else chosen, door.told)
         _enlist(context.instance, swept)
         for each in swept.erasures:
@@ -96,7 +99,12 @@ def agency_erasure(
 
 def broom(home: Home, passphrase: str | None, forget_here: Callable[[AgencyCode], Mapping[str, int]]) -> Broom:
     """What an erasure needs. `forget_here` removes an agency from Dagster."""
-    return Broom(home, open_root(home, passphrase), code_version(), forget_here, KEPT)
+    stored = address.known(home)
+    return Broom(
+        home, open_root(home, passphrase), code_version(), forget_here, KEPT,
+        rewrite_orchestrator=partial(rewrite, stored) if stored else lambda: None,
+        look_at_orchestrator=partial(looked_into, stored),
+    )  # fmt: skip
 
 
 def _chosen(context: dg.AssetExecutionContext) -> list[AgencyCode] | None:
@@ -106,9 +114,9 @@ def _chosen(context: dg.AssetExecutionContext) -> list[AgencyCode] | None:
     return None
 
 
-def _forgetter(context: dg.AssetExecutionContext) -> Callable[[AgencyCode], Mapping[str, int]]:
-    root = Path(context.instance.root_directory)
-    return lambda agency: forget(root, [agency], context.run.run_id)[agency]
+def _forgetter(context: dg.AssetExecutionContext, home: Home) -> Callable[[AgencyCode], Mapping[str, int]]:
+    root, stored = Path(context.instance.root_directory), address.known(home)
+    return lambda agency: forget(root, [agency], context.run.run_id, stored)[agency]
 
 
 def _enlist(instance: dg.DagsterInstance, swept: Swept) -> None:

@@ -28,7 +28,7 @@ _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def execute_sync(night: Night, progress: Callable[[Report], None] = lambda _: None) -> list[Report]:
-    """Settle everything that waits for this night, about 250 agencies a run. `progress` hears of each delivery.
+    """Settle everything that waits for this night, in one run. `progress` hears of each delivery.
 
     Raises what stopped a run as a whole (`schemas.errors.Say`, or a fault of ours). Without anything to do there is
     no run.
@@ -44,15 +44,13 @@ def execute_sync(night: Night, progress: Callable[[Report], None] = lambda _: No
     with open_instance(night.home) as instance:
         mend(instance, night.home)
         enlist(instance, (a for a, contract in every.items() if not contract.erased))
-        for cut in slices(every):
-            wanted = {s: [a for a in agencies if a in cut] for s, agencies in waiting.items()}
-            systems = [s for s, agencies in wanted.items() if agencies] + ([System.PORTAL] if portal else [])
-            portal = False
-            if systems:
-                door.turns_to({a for agencies in wanted.values() for a in agencies})
-                named = [a for a, contract in every.items() if a in door.agencies() and not contract.erased]
-                tags = tags_of(named, cut) | {SYSTEM_TAG: ",".join(systems)}
-                _run(instance, SYNC_JOB, door, [sync_key(s) for s in systems], tags)
+        wanted = frozenset(a for agencies in waiting.values() for a in agencies)
+        systems = [s for s, agencies in waiting.items() if agencies] + ([System.PORTAL] if portal else [])
+        door.turns_to(wanted)
+        (whole,) = slices(every)
+        named = [a for a, contract in every.items() if a in wanted and not contract.erased]
+        tags = tags_of(named, whole) | {SYSTEM_TAG: ",".join(systems)}
+        _run(instance, SYNC_JOB, door, [sync_key(s) for s in systems], tags)
     if door.error is not None:  # what stopped one system did not stop the others
         raise door.error
     return door.reports

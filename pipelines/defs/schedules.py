@@ -1,4 +1,4 @@
-"""When: one night for each system, one for the portal, one look at the contract windows a day, one clearing a week.
+"""When: one night for each system, one for the portal, one look at the contract windows a day, one clearing a night.
 
 Nothing is decided by a tick: a tick asks for runs of what the register holds at that moment, and a run settles whatever
 waits. So a missed night needs no catching up, and a tick that comes twice asks for nothing new (its keys are the same).
@@ -14,7 +14,7 @@ from pipelines.defs.clearing import JOB as CLEARING_JOB
 from pipelines.defs.door import NoHome, contracts, home_of_environment
 from pipelines.defs.interrupted import mend
 from pipelines.defs.keys import sync_key
-from pipelines.defs.partitions import DOOR_TAG, SYSTEM_TAG, enlist, slices, tags_of
+from pipelines.defs.partitions import DOOR_TAG, SYSTEM_TAG, enlist, is_shared, slices, tags_of
 from pipelines.defs.reconcile import JOB as RECONCILE_JOB
 from pipelines.defs.retention import JOB as ERASURE_JOB
 from pipelines.defs.sync import JOB as SYNC_JOB
@@ -36,7 +36,7 @@ def _nightly(system: System) -> dg.ScheduleDefinition:
         job=SYNC_JOB,
         cron_schedule=TIMES[system],
         execution_timezone=str(PARIS),
-        description=f"Everything that waits from {system}, about 250 agencies a run.",
+        description=f"Everything that waits from {system}.",
     )
     def nightly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         try:
@@ -56,7 +56,7 @@ def _nightly(system: System) -> dg.ScheduleDefinition:
         users = [a for a, contract in every.items() if system in contract.systems and not contract.erased]
         if not users:
             yield dg.SkipReason(f"no agency of the register uses {system}")
-        for cut in slices(every):
+        for cut in slices(every, is_shared(context.instance)):
             if named := [a for a in users if a in cut]:
                 told = tags | tags_of(named, cut)
                 yield dg.RunRequest(run_key=f"{system}:{night}:{cut}", tags=told, asset_selection=target)
@@ -85,9 +85,9 @@ SCHEDULES: list[dg.ScheduleDefinition] = [
         description="Rows held as current that left their SpiLaSuite source without a tombstone: reported, not ended.",
     ),
     dg.ScheduleDefinition(
-        name="weekly_clearing",
+        name="nightly_clearing",
         job=CLEARING_JOB,
-        cron_schedule="0 5 * * 0",
+        cron_schedule="0 5 * * *",
         execution_timezone=str(PARIS),
         default_status=dg.DefaultScheduleStatus.RUNNING,
         tags={DOOR_TAG: "schedule"},

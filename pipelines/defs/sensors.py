@@ -16,7 +16,7 @@ from pipelines import erasure
 from pipelines.defs.door import NoHome, Standing, awaited, contracts, home_of_environment
 from pipelines.defs.interrupted import mend
 from pipelines.defs.keys import sync_key
-from pipelines.defs.partitions import DOOR_TAG, ERASURES, NAMED, SYSTEM_TAG, Slice, enlist, slices, tags_of
+from pipelines.defs.partitions import DOOR_TAG, ERASURES, NAMED, SYSTEM_TAG, Slice, enlist, is_shared, slices, tags_of
 from pipelines.defs.retention import JOB as ERASURE_JOB, broom
 from pipelines.defs.sync import JOB as SYNC_JOB
 from pipelines.sync import portal_deliveries, waiting
@@ -55,8 +55,9 @@ def new_deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
     new = [a for a in _arrivals(every) if seen < a.changed <= quiet_since]
     if not new:
         return dg.SkipReason("nothing new in the inboxes")
+    requests = list(_requests(new, every, is_shared(context.instance)))
     # By the time of the change of the inode: a file that is moved in keeps the time at which it was written.
-    return dg.SensorResult(run_requests=list(_requests(new, every)), cursor=str(max(a.changed for a in new)))
+    return dg.SensorResult(run_requests=requests, cursor=str(max(a.changed for a in new)))
 
 
 def _arrivals(every: Collection[AgencyCode]) -> Iterator[_Arrival]:
@@ -72,13 +73,13 @@ def _arrivals(every: Collection[AgencyCode]) -> Iterator[_Arrival]:
                 yield _Arrival(System.PORTAL, None, delivery.path.stat().st_ctime_ns, delivery.name)
 
 
-def _requests(new: Iterable[_Arrival], every: Collection[AgencyCode]) -> Iterator[dg.RunRequest]:
+def _requests(new: Iterable[_Arrival], every: Collection[AgencyCode], shared: bool = False) -> Iterator[dg.RunRequest]:
     by_system: dict[System, list[_Arrival]] = defaultdict(list)
     for arrival in new:
         by_system[arrival.system].append(arrival)
     for system, arrivals in by_system.items():
         named = sorted({a.agency for a in arrivals if a.agency is not None})
-        for cut in slices(every) if len(named) > NAMED else [_WHOLE]:
+        for cut in slices(every, shared) if len(named) > NAMED else [_WHOLE]:
             mine = [a for a in named if a in cut]
             if mine or system is System.PORTAL:
                 tags = {SYSTEM_TAG: str(system), DOOR_TAG: "sensor"} | (tags_of(mine, cut) if mine else {})

@@ -5,6 +5,10 @@ What an agency's colour says, on the page of an asset:
     red     in its last run something was refused; the event beside it gives the reason codes
     grey    nothing ever came
 
+An event is written when something was stored, when the colour or its reason becomes another one, and when somebody
+asked for this agency by name. A night that changes nothing says nothing here: how fresh an agency is, the journal
+knows (`depositaire status`).
+
 Only counts and codes leave this module: no frame, no file name, no message of an exception.
 """
 
@@ -18,8 +22,8 @@ from pipelines import sync
 from pipelines.defs.door import Syncing, awaited, contracts
 from pipelines.defs.instance import held_open
 from pipelines.defs.keys import SYNC_JOB, export_key, invariants, sync_key, table_key
-from pipelines.defs.partitions import AGENCIES, AGENCIES_TAG, SLICE, SLICE_TAG, Slice, enlist, named_in
-from pipelines.defs.telling import fail, green, red, told_plainly
+from pipelines.defs.partitions import AGENCIES, AGENCIES_TAG, BEGUN_AGAIN, SLICE, SLICE_TAG, Slice, enlist, named_in
+from pipelines.defs.telling import Shown, fail, green, red, told_plainly
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.records import RECORDS
 from schemas.report import Report
@@ -84,7 +88,8 @@ JOB = dg.define_asset_job(
     SYNC_JOB,
     selection=dg.AssetSelection.assets(*(sync_key(s) for s in System)).without_checks(),
     executor_def=dg.in_process_executor,
-    description="Everything that waits, of one slice of the agencies.",
+    tags=BEGUN_AGAIN,
+    description="Everything that waits.",
 )
 
 
@@ -129,7 +134,10 @@ def _asked(context: dg.AssetExecutionContext, told: Collection[AgencyCode] | Non
 
 
 class _Desk:
-    """Hears of each delivery as it is settled, and tells Dagster and the door."""
+    """Hears of each delivery as it is settled, and tells Dagster and the door.
+
+    `living`: whom Dagster may hear of. `explicit`: who was asked for by name, and is told of whatever came.
+    """
 
     def __init__(
         self,
@@ -143,8 +151,9 @@ class _Desk:
         self._door = door
         self._system = system
         self._living = living
-        self._heard_of: set[str] = set(explicit & living)
-        self._green: set[str] = set()
+        self._explicit = explicit & living
+        self._heard_of: set[str] = set(self._explicit)
+        self._told: set[str] = set()
         self._refused: dict[str, Counter[str]] = {}
         self._checked: dict[str, tuple[int, Counter[str]]] = {}
 
@@ -155,7 +164,10 @@ class _Desk:
         if report.outcome == "refused":
             self._refused.setdefault(agency, Counter())[str(report.reason)] += 1
         elif report.outcome == "accepted":
-            self._accepted(agency, _counts(report))
+            counts = _counts(report)
+            if counts["stored"] or counts["ended"]:
+                # At once: what this run was killed after is shown all the same.
+                self._tell_green(agency, counts)
 
     def checked(
         self,
@@ -169,21 +181,30 @@ class _Desk:
         self._checked[table] = (rows + evaluated, rules + Counter(broken))
 
     def close(self) -> None:
-        """The checks; green for whom nothing was new, red for whom something was refused; then fail if any was."""
+        """The checks, once a run; whoever's colour or reason is another one; then fail if anything was refused."""
         for table, (rows, broken) in self._checked.items():
             self._check(table, rows, broken)
-        for agency in sorted(self._heard_of - self._green - self._refused.keys()):
-            self._accepted(agency, {"read": 0})
-        for agency, reasons in sorted(self._refused.items()):
-            if self._may_name(agency):
-                red(self._context, agency or None, {"refused": dict(sorted(reasons.items()))})
+        accepted = self._heard_of - self._told - self._refused.keys()
+        if accepted or self._refused:
+            shown = Shown.of(self._context)
+            for agency in sorted(accepted - (shown.green - self._explicit)):
+                self._tell_green(agency, {"read": 0})
+            self._tell_refused(shown)
         if self._refused:
             codes = sum(self._refused.values(), Counter())
             told = f"{len(self._refused)} of {len(self._heard_of)} were refused something"
             fail(self._context, self._door, told, {"refused": dict(sorted(codes.items()))}, codes.keys() <= MENDABLE)
 
-    def _accepted(self, agency: str, counts: Mapping[str, int | str]) -> None:
-        self._green.add(agency)
+    def _tell_refused(self, shown: Shown) -> None:
+        named = [a for a in sorted(self._refused) if self._may_name(a)]
+        known = shown.reasons(named)
+        for agency in named:
+            why = {"refused": dict(sorted(self._refused[agency].items()))}
+            if agency in self._told or agency in self._explicit or known.get(agency) != why["refused"]:
+                red(self._context, agency or None, why)
+
+    def _tell_green(self, agency: str, counts: Mapping[str, int | str]) -> None:
+        self._told.add(agency)
         if self._may_name(agency):
             green(self._context, agency or None, counts)
 

@@ -1,13 +1,14 @@
 """How a run tells Dagster what became of an agency: green, red and why, or a failure in plain words."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import Any, NoReturn, Self
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, DagsterEventType
 
 from pipelines.defs.discretion import place_of
 from pipelines.defs.door import Door
@@ -33,6 +34,58 @@ def red(context: dg.AssetExecutionContext, agency: str | None, why: Mapping[str,
     step = context.get_step_execution_context().step.key
     event = DagsterEvent.build_asset_materialization_planned_event(context.run.job_name, step, planned)
     context.instance.report_dagster_event(event, context.run.run_id, logging.DEBUG)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the page of an asset shows, looked up once for all agencies. Grey: in neither."""
+
+    instance: dg.DagsterInstance
+    asset: dg.AssetKey
+    green: frozenset[str]
+    red: frozenset[str]
+
+    @classmethod
+    def of(cls, context: dg.AssetExecutionContext) -> Self:
+        """By Dagster's own reckoning: a plan that came after the last materialization, and whose run failed, is red.
+        A plan of this run counts as one: it is at its second attempt."""
+        storage = context.instance.event_log_storage
+        plans = storage.get_latest_asset_partition_materialization_attempts_without_materializations(context.asset_key)
+        failed = {context.run.run_id} | failed_runs(context.instance, {run for run, _ in plans.values()})
+        done = storage.get_latest_storage_id_by_partition(
+            context.asset_key, DagsterEventType.ASSET_MATERIALIZATION
+        ).keys()
+        red = frozenset(agency for agency, (run, _) in plans.items() if run in failed)
+        return cls(context.instance, context.asset_key, frozenset(done - plans.keys()), red)
+
+    def reasons(self, agencies: Collection[str]) -> dict[str, Any]:
+        """Why those of these agencies that are red are."""
+        wanted = {a for a in agencies if a in self.red}
+        if not wanted:
+            return {}
+        last = self.instance.event_log_storage.get_latest_storage_id_by_partition(
+            self.asset, DagsterEventType.ASSET_OBSERVATION, wanted
+        )
+        ids, found = sorted(last.values()), {}
+        for start in range(0, len(ids), AT_ONCE):
+            asked = dg.AssetRecordsFilter(asset_key=self.asset, storage_ids=ids[start : start + AT_ONCE])
+            for record in self.instance.fetch_observations(asked, limit=AT_ONCE).records:
+                if record.partition_key is not None and record.asset_observation is not None:
+                    why = record.asset_observation.metadata.get("refused")
+                    found[record.partition_key] = why.value if why is not None else None
+        return found
+
+
+# As many as one statement asks for by their numbers.
+AT_ONCE = 200
+
+
+def failed_runs(instance: dg.DagsterInstance, runs: Collection[str]) -> set[str]:
+    ids, failed = sorted(runs), set()
+    for start in range(0, len(ids), AT_ONCE):
+        asked = dg.RunsFilter(run_ids=ids[start : start + AT_ONCE], statuses=[dg.DagsterRunStatus.FAILURE])
+        failed |= {run.run_id for run in instance.get_runs(asked)}
+    return failed
 
 
 # Waited for inside the run: long enough for a server to come back, short enough not to hold up the night.

@@ -1,4 +1,4 @@
-"""up."""
+"""up, worker."""
 
 from typing import Annotated
 
@@ -18,3 +18,17 @@ def up(
 
     opening.check(setting.home, setting.passphrase)
     return serve(setting.home, port, host)
+
+
+def worker(
+    setting: Setting,
+    hands: Annotated[int, typer.Option("--hands", metavar="N", min=1, help=say("option.hands"))] = 2,
+    health: Annotated[
+        str | None, typer.Option("--listen-health", metavar="HOST:PORT", help=say("option.health"))
+    ] = None,
+) -> int:
+    from pipelines import opening
+    from pipelines.defs.worker import where, work
+
+    opening.check(setting.home, setting.passphrase)
+    return work(setting.home, hands, None if health is None else where(health))

@@ -25,13 +25,17 @@ def init(
     setting: Setting,
     passphrase: Annotated[bool, typer.Option("--passphrase", help=say("option.passphrase"))] = False,
     store: Annotated[str | None, typer.Option("--store", metavar="URL", help=say("option.store"))] = None,
+    dagster: Annotated[str | None, typer.Option("--dagster", metavar="URL", help=say("option.dagster"))] = None,
+    broker: Annotated[str | None, typer.Option("--broker", metavar="URL", help=say("option.broker"))] = None,
 ) -> int:
     from pipelines import opening
-    from pipelines.defs.instance import write_instance
+    from pipelines.defs.instance import check_addresses, write_instance
 
-    url = sys.stdin.readline().rstrip("\n") if store == "-" else store
+    # In the order of the options: an address that holds a password is better not seen in the list of processes.
+    url, own, queue = (sys.stdin.readline().rstrip("\n") if said == "-" else said for said in (store, dagster, broker))
+    check_addresses(own, queue)
     made = opening.make(setting.home, setting.passphrase if passphrase else None, protect=passphrase, store=url)
-    write_instance(setting.home)
+    write_instance(setting.home, own, queue)
     if setting.as_json:
         emit({"home": str(setting.home.root), "keys": str(setting.home.keys), "created": made})
     elif made:

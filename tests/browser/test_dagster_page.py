@@ -20,7 +20,7 @@ AUTOMATION = "/automation"
 
 # Whether each is switched on at a first start.
 CLOCKWORK = {
-    "closing_windows": True, "daily_contract_windows": True, "weekly_clearing": True,
+    "closing_windows": True, "daily_contract_windows": True, "nightly_clearing": True,
     "new_deliveries": False, "weekly_reconciliation": False, "nightly_spilasuite": False, "nightly_sdgi": False,
     "nightly_gpi": False, "nightly_login": False, "nightly_portal": False,
 }  # fmt: skip

@@ -72,7 +72,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before, tempfile.tempdir = tempfile.tempdir, str(root / "tmp")
     try:
         installation = Installation(root)
-        door.write_instance(installation.home)
+        engines.write_instance(installation.home)
         for day in DAYS:
             installation.load_register(SAMPLES / "agencies" / f"AGENCES_{day.replace('-', '')}.csv")
             for agency in ("A0001", "A0002", "A0003"):

@@ -74,7 +74,7 @@ def bytes_holding(root: Path, text: str) -> list[str]:
 def prepare(root: Path) -> Installation:
     """Three agencies registered and instructed, nothing delivered."""
     installation = Installation(root)
-    run.write_instance(installation.home)
+    engines.write_instance(installation.home)
     installation.load_register(SAMPLES / "agencies" / "AGENCES_20260105.csv")
     for agency in EVERYONE:
         installation.instruct(agency)

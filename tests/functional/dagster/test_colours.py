@@ -58,6 +58,56 @@ def test_the_next_night_turns_red_into_green(after: Installation, instance: dg.D
     assert colours(instance, System.GPI)["A0002"] == "green"
 
 
+def events(instance: dg.DagsterInstance, system: System) -> int:
+    """How much was ever told of the agencies of one system."""
+    key = sync_key(system)
+    told = instance.fetch_materializations(key, limit=100).records, instance.fetch_observations(key, limit=100).records
+    return sum(record.partition_key is not None for records in told for record in records)
+
+
+def test_a_night_that_changes_nothing_says_nothing(after: Installation, instance: dg.DagsterInstance) -> None:
+    before = {s: (events(instance, s), colours(instance, s)) for s in AGENCY_SYSTEMS}
+    reports = settle(after, "2026-01-06")
+    assert {r.outcome for r in reports if r.agency} == {"accepted", "replayed", "refused"}
+    assert sum(counts.stored for r in reports for counts in r.tables.values()) == 0
+    assert {s: (events(instance, s), colours(instance, s)) for s in AGENCY_SYSTEMS} == before
+
+
+def test_what_was_stored_is_told_of_a_green_agency_too(after: Installation, instance: dg.DagsterInstance) -> None:
+    before = events(instance, System.SDGI)
+    for path in sorted((SAMPLES / "deliveries" / "2026-01-06" / "A0001" / "sdgi").iterdir()):
+        after.place(path, "A0001", "sdgi")
+    assert {r.outcome for r in settle(after, "2026-01-06", [System.SDGI])} == {"accepted", "replayed"}
+    assert events(instance, System.SDGI) == before + 1
+
+
+def test_another_reason_of_a_red_agency_is_told(after: Installation, instance: dg.DagsterInstance) -> None:
+    before = events(instance, System.GPI)
+    (gpi,) = (after.inbox / "A0002" / "gpi").iterdir()
+    gpi.write_bytes(b"X" * 512 + gpi.read_bytes()[512:])
+    (reason,) = {r.reason for r in settle(after, systems=[System.GPI]) if r.outcome == "refused"}
+    assert reason != "gpi.trailer_missing"
+    assert events(instance, System.GPI) == before + 1
+    assert colours(instance, System.GPI)["A0002"] == "red"
+    newest = instance.fetch_observations(sync_key(System.GPI), limit=1).records[0].asset_observation
+    assert newest is not None
+    assert newest.metadata["refused"].value == {reason: 1}
+
+
+def test_an_agency_chosen_on_the_page_is_told_of_although_nothing_changed(
+    after: Installation, instance: dg.DagsterInstance, at_home: Home
+) -> None:
+    from store.house import House
+
+    with House.open(at_home) as house:
+        house.remember_inbox(after.inbox)
+    green, red = events(instance, System.SDGI), events(instance, System.GPI)
+    launched_on_the_page(instance, sync_key(System.SDGI), {"dagster/partition": "A0001"})
+    launched_on_the_page(instance, sync_key(System.GPI), {"dagster/partition": "A0002"}, succeeds=False)
+    assert (events(instance, System.SDGI), events(instance, System.GPI)) == (green + 1, red + 1)
+    assert colours(instance, System.GPI)["A0002"] == "red"
+
+
 def test_an_agency_without_deliveries_keeps_its_colour_while_another_fails(
     after: Installation, instance: dg.DagsterInstance
 ) -> None:

@@ -98,6 +98,7 @@ def test_a_run_at_work_is_left_alone(after: Installation, instance: dg.DagsterIn
     assert list(after.home.locks.glob("run-*")) == []
 
 
+@pytest.mark.files
 def test_a_storage_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     installation = prepare(tmp_path)
     half = installation.home.dagster / "half-made-by-somebody-killed"

@@ -87,7 +87,10 @@ def test_agencies_of_the_register_become_partitions_in_its_order(
     assert instance.get_dynamic_partitions("agency") == ["A0001", "A0002", "A0003", "B0001", "ZZZZ1"]
 
 
-def test_many_agencies_are_cut_into_runs_of_about_250(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shared", [False, True], ids=["one machine", "several workers"])
+def test_many_agencies_are_one_run_and_are_cut_into_runs_of_about_250_where_workers_share_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
     installation = prepare(tmp_path)
     codes = [f"C{n:04}" for n in range(1000)]
     register(
@@ -95,11 +98,15 @@ def test_many_agencies_are_cut_into_runs_of_about_250(tmp_path: Path, monkeypatc
     )
     monkeypatch.setenv("DEPOSITAIRE_HOME", str(installation.home.root))
     with open_instance(installation.home) as instance:
+        monkeypatch.setattr(type(instance.run_launcher), "shared", shared, raising=False)
         requests = tick("nightly_gpi", instance).run_requests or []
     cuts = [Slice.parse(r.tags[SLICE_TAG]) for r in requests]
     held = [[c for c in codes if c in cut] for cut in cuts]
     assert sorted(c for each in held for c in each) == codes
-    assert max(len(each) for each in held) < SLICE * 1.25
+    if shared:
+        assert max(len(each) for each in held) < SLICE * 1.25
+    else:
+        assert len(held) == 1
 
 
 # -- deliveries --------------------------------------------------------------------------------------------------------

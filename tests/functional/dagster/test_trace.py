@@ -12,7 +12,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
 
-from pipelines.defs import trace
+from pipelines.defs import trace_files
+from pipelines.defs.address import known
 from pipelines.defs.instance import open_instance
 from pipelines.defs.keys import ERASURE, sync_key
 from pipelines.defs.partitions import AGENCIES_TAG
@@ -25,7 +26,8 @@ from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from store.house import House
 from tests import engines
 from tests.functional.conftest import Installation, noon
-from tests.functional.dagster.conftest import bytes_holding, colours, launched_on_the_page, settle
+from tests.functional.dagster.conftest import colours, launched_on_the_page, settle
+from tests.functional.dagster.tracing import bytes_naming, forgotten, named
 
 GONE = AgencyCode("A0001")
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -82,26 +84,30 @@ def speaking(spoken_of: Installation) -> Iterator[dg.DagsterInstance]:
 
 
 def test_the_search_finds_it_wherever_dagster_speaks_of_it(spoken_of: Installation) -> None:
-    found = mentions(spoken_of.home.dagster, GONE)
-    assert {
+    found = named(spoken_of.home, GONE)
+    everywhere = {
         "index:event_logs", "index:asset_keys", "index:dynamic_partitions", "run:event_logs",
         "runs:runs", "runs:run_tags", "runs:bulk_actions", "runs:backfill_tags", "schedules:job_ticks",
-    } <= set(found)  # fmt: skip
+    }  # fmt: skip
+    if known(spoken_of.home) is not None:
+        everywhere = {f"database:{place.partition(':')[2]}" for place in everywhere}
+    assert everywhere <= set(found)
 
 
 def test_nothing_of_it_is_left_in_any_row_or_any_byte(spoken_of: Installation) -> None:
-    root = spoken_of.home.dagster
-    assert bytes_holding(root, GONE), "the search by bytes finds it before"
-    removed = forget(root, [GONE])[GONE]
-    assert {"events", "partitions", "runs", "mentions", "backfills", "ticks", "caches", "files"} <= set(removed)
-    assert mentions(root, GONE) == {}
-    assert bytes_holding(root, GONE) == []
+    home = spoken_of.home
+    assert bytes_naming(home, GONE), "the search by bytes finds it before"
+    removed = forgotten(home, GONE)
+    kinds = {"events", "partitions", "runs", "mentions", "backfills", "ticks", "caches"}
+    assert kinds | ({"files"} if known(home) is None else set()) <= set(removed)
+    assert named(home, GONE) == {}
+    assert bytes_naming(home, GONE) == []
 
 
 def test_the_others_keep_their_colours_runs_and_events(spoken_of: Installation, speaking: dg.DagsterInstance) -> None:
     before = {s: colours(speaking, s) for s in (System.SDGI, System.GPI, System.LOGIN, System.SPILASUITE)}
     runs = {r.run_id for r in speaking.get_runs()}
-    forget(spoken_of.home.dagster, [GONE])
+    forgotten(spoken_of.home, GONE)
     for system, shown in before.items():
         assert colours(speaking, system) == {a: c for a, c in shown.items() if a != GONE}
     kept = {r.run_id: r for r in speaking.get_runs()}
@@ -111,20 +117,21 @@ def test_the_others_keep_their_colours_runs_and_events(spoken_of: Installation, 
 
 
 def test_forgetting_twice_is_forgetting_once(spoken_of: Installation) -> None:
-    forget(spoken_of.home.dagster, [GONE])
-    assert forget(spoken_of.home.dagster, [GONE]) == {GONE: {}}
+    forgotten(spoken_of.home, GONE)
+    assert forgotten(spoken_of.home, GONE) == {}
 
 
 def test_an_agency_that_comes_back_starts_grey(spoken_of: Installation, speaking: dg.DagsterInstance) -> None:
-    forget(spoken_of.home.dagster, [GONE])
+    forgotten(spoken_of.home, GONE)
     speaking.add_dynamic_partitions("agency", [GONE])
     assert {colours(speaking, s)[GONE] for s in (System.SDGI, System.GPI)} == {"grey"}
 
 
+@pytest.mark.files
 def test_a_storage_in_use_is_left_for_later(
     spoken_of: Installation, speaking: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trace, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(trace_files, "PATIENCE_SECONDS", 0.1)
     busy = sqlite3.connect(spoken_of.home.dagster / "history" / "runs" / "index.db", isolation_level=None)
     busy.execute("BEGIN IMMEDIATE")
     with pytest.raises(TryAgain):
@@ -143,7 +150,7 @@ def test_an_erasure_leaves_its_own_record_and_nothing_else(after: Installation, 
     swept = execute_erasure(after.home, noon("2026-01-14"))
     assert [e.agency for e in swept.erasures] == [code]
     assert swept.complete
-    assert mentions(after.home.dagster, code) == {}
+    assert named(after.home, code) == {}
     assert instance.get_dynamic_partitions("agency") == ["A0001", "A0002"]
     assert instance.get_dynamic_partitions("erasure") == [code]
     (certified,) = instance.fetch_materializations(dg.AssetKey(["agency_erasure"]), limit=10).records
@@ -158,7 +165,7 @@ def test_an_erasure_launched_on_the_page_leaves_as_little(
     """Its run is Dagster's own job, and carries the agency's partition as a tag."""
     instance.add_dynamic_partitions("erasure", ["A0003"])
     launched_on_the_page(instance, ERASURE, {"dagster/partition": "A0003"})
-    assert mentions(after.home.dagster, AgencyCode("A0003")) == {}
+    assert named(after.home, AgencyCode("A0003")) == {}
     (run,) = instance.get_runs(limit=1)
     assert run.status is dg.DagsterRunStatus.SUCCESS
     assert "dagster/partition" not in run.tags
@@ -168,7 +175,7 @@ def test_what_still_comes_from_an_erased_agency_is_refused_without_naming_it_aga
     assert execute_erasure(after.home, noon("2026-01-14")).complete
     reports = settle(after, agencies=["A0003"], systems=AGENCY_SYSTEMS)
     assert {(r.agency, r.reason) for r in reports} == {("A0003", "agency.contract_ended")}
-    assert mentions(after.home.dagster, AgencyCode("A0003")) == {}
+    assert named(after.home, AgencyCode("A0003")) == {}
 
 
 def test_nothing_due_erases_nothing_and_tells_the_windows(after: Installation, instance: dg.DagsterInstance) -> None:
@@ -201,4 +208,4 @@ def test_an_erasure_that_cannot_be_finished_is_red_and_the_next_one_finishes_it(
     shelf.rmdir()
     assert execute_erasure(after.home, noon("2026-01-15")).complete
     assert not inbox.exists() or not list(Path(inbox).rglob("*.gz"))
-    assert mentions(after.home.dagster, AgencyCode("A0003")) == {}
+    assert named(after.home, AgencyCode("A0003")) == {}
