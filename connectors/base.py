@@ -24,7 +24,8 @@ from schemas.ids import AgencyCode, System
 class Delivery:
     """Something to read: a file of the inbox, or (SpiLaSuite) a source to connect to.
 
-    `at` is the instant of processing; `source` an ODBC connection string (a secret: never log or raise it).
+    `at` is the instant of processing; `source` an ODBC connection string (a secret: never log or raise it). `beside`:
+    files that belong to it, by name; None when they lie in its folder.
     """
 
     agency: AgencyCode | None
@@ -33,6 +34,7 @@ class Delivery:
     at: datetime
     path: Path | None = None
     source: str | None = field(default=None, repr=False)
+    beside: Mapping[str, Path] | None = field(default=None, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Permitted(Delivery):
         cls, delivery: Delivery, under: Capability, source: str | None = None, now: datetime | None = None
     ) -> "Permitted":
         d = delivery
-        return cls(d.agency, d.system, d.name, d.at, d.path, source or d.source, under=under, now=now)
+        told = source or d.source
+        return cls(d.agency, d.system, d.name, d.at, d.path, told, beside=d.beside, under=under, now=now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from connectors.base import Delivery, Recalled
 from pipelines import beside, quality
-from pipelines.gatekeeping import Awaited, Ready, before_opening, look
+from pipelines.gatekeeping import Awaited, Ready, before_opening, fetch, look
+from pipelines.inbox import Afar
 from pipelines.locks import sole
 from pipelines.night import Desk, Room, code_version
 from schemas.admission import Admitted, admit
@@ -37,6 +38,10 @@ def settle_batch(
         for delivery in deliveries:
             own[delivery.agency].enter_context(sole(room.night.home, delivery.agency))
         looked = look(room, deliveries)
+        for delivery in deliveries:
+            if isinstance(delivery, Afar):
+                own[delivery.agency].callback(delivery.let_go)
+        fetch(room, deliveries, looked)
         here = [before_opening(room, d, looked, own[d.agency], readers) for d in deliveries]
         for group in _groups(here):
             if not group:

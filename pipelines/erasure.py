@@ -6,8 +6,9 @@ the next run. Sources: R22, R55, GDPR 28(3)(g); the order of work is in docs/spe
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -26,18 +27,21 @@ from ledger.log import Log
 from ledger.minting import mint_end, mint_own
 from pipelines import orders
 from pipelines.locks import sole
+from pipelines.objects import Objects
 from pipelines.orders import Ordered
 from retention import files, residue
 from retention.carry_out import Counts, Hands, carry_out
 from retention.diary import Diary, OpenRound, open_rounds
 from retention.due import Braked, Due, brake, due
 from retention.explain import LEFT
+from retention.objects import Emptying
 from retention.plan import Kind, Plan, plan
 from retention.steps import LeaveHeld, Outcome, Step, name_of, outcome_data
 from schemas.capability import Act
 from schemas.errors import Say, TryAgain
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
+from schemas.inbox import Bucket, place
 from schemas.window import Contract, paris_day
 from store import engine, portal, register
 from store.agency import drop
@@ -198,10 +202,13 @@ def _late_arrivals(
     store = engine.of(broom.home)
     found |= {code for code in codes if broom.home.keyring(code).exists() or store.holds(code)}
     newest, since = _portal_newest(house), _looked_through(broom)
-    for inbox in house.inboxes():
+    for inbox in _folders(house):
         found |= set(files.delivered(inbox, codes))
         for pair in files.superseded(inbox, newest, since).values():
             found |= files.attached(pair, codes)
+    for bucket in _buckets(broom.home, house) if codes else ():
+        with suppress(TryAgain):  # what cannot be asked now does not keep the others from being erased
+            found |= Emptying(bucket).late(codes, newest, since)
     return [Due(code, ends[code]) for code in sorted(found)]
 
 
@@ -296,14 +303,24 @@ def _search(
     """The findings, or why there are none."""
     home = broom.home
     orchestrator = home.dagster if home.dagster.is_dir() else None
-    inboxes = tuple(p for p in house.inboxes() if p.is_dir())
+    inboxes = tuple(p for p in _folders(house) if p.is_dir())
     house.db.rollback()
     try:
-        where = residue.Where(home.root, home.keys, inboxes, orchestrator, broom.kept, marks)
+        where = residue.Where(
+            home.root, home.keys, inboxes, orchestrator, broom.kept, marks, objects=_buckets(home, house)
+        )
         with broom.look_at_orchestrator() as there, engine.of(home).eye() or nullcontext() as eye:
             return residue.search(replace(where, database=eye, orchestrator_database=there), codes)
-    except (OSError, sqlite3.Error, SQLAlchemyError) as no:
+    except _IN_THE_WAY as no:
         return type(no).__name__
+
+
+def _folders(house: House) -> list[Path]:
+    return [p for p in house.inboxes() if isinstance(p, Path)]
+
+
+def _buckets(home: Home, house: House) -> tuple[Objects, ...]:
+    return tuple(Objects(p, home.inbox_keys) for p in house.inboxes() if isinstance(p, Bucket))
 
 
 def _finish(
@@ -361,7 +378,7 @@ def _certificate(
 ) -> Certificate:  # fmt: skip
     told = [(name_of(s), outcome_data(o)) for s, o in steps]
     left = {str(s.left): LEFT[s.left]["en"] for s in p.steps if isinstance(s, LeaveHeld)}
-    missing = files.absent(house.inboxes())
+    missing = files.absent(_folders(house)) + sum(not b.there() for b in _buckets(broom.home, house))
     if missing:
         left["inboxes"] = f"{missing} of the inboxes once read are no longer there and could not be looked at"
     return Certificate(
@@ -393,6 +410,7 @@ class _HouseHands:
         self._broom = broom
         self._house = house
         self._at = at
+        self._buckets: dict[Bucket, Emptying] = {}
 
     def destroy_keys(self, agency: AgencyCode) -> Counts:
         return {"key_rings": int(Keyring.destroy(self._broom.home, mint_end(agency, self._at)))}
@@ -414,7 +432,14 @@ class _HouseHands:
             return portal.forget_agency(self._broom.home, self._broom.root, agency, mint_own(Act.ERASE, self._at))
 
     def remove_files(self, agency: AgencyCode, inboxes: tuple[str, ...], portal_before: date | None) -> Counts:
-        return files.remove_files(self._broom.home, agency, [Path(p) for p in inboxes], portal_before)
+        places = [place(p) for p in inboxes]
+        folders = [p for p in places if isinstance(p, Path)]
+        gone = Counter(files.remove_files(self._broom.home, agency, folders, portal_before))
+        for bucket in (p for p in places if isinstance(p, Bucket)):
+            if bucket not in self._buckets:
+                self._buckets[bucket] = Emptying(Objects(bucket, self._broom.home.inbox_keys))
+            gone.update(self._buckets[bucket].remove(agency, portal_before))
+        return gone
 
     def forget_orchestrator(self, agency: AgencyCode) -> Counts:
         return self._broom.forget_orchestrator(agency)

@@ -5,15 +5,17 @@ refused, and costs no more than this.
 """
 
 import traceback
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from connectors.base import Delivery, Known, Opened, Permitted
+from pipelines.inbox import Afar, at_hand, is_file
 from pipelines.night import Room
+from pipelines.objects import AT_ONCE
 from schemas.capability import Act, Warrant
 from schemas.errors import DeliveryRefused, Malformed, Refused, TryAgain
 from schemas.ids import AgencyCode, System
@@ -67,7 +69,7 @@ class Looked:
         """What is known of a shelf on which nothing is to be made up for; None when it must be opened to know."""
         found = self.standing.get(delivery.agency)
         # A source is sealed with the agency's keys; and where the keys are gone, the shelf is not what it seems.
-        if delivery.path is None or found is None or not room.night.home.keyring(delivery.agency).exists():
+        if not is_file(delivery) or found is None or not room.night.home.keyring(delivery.agency).exists():
             return None
         return found if found.at_rest else None
 
@@ -75,7 +77,7 @@ class Looked:
 def look(room: Room, deliveries: Sequence[Delivery]) -> Looked:
     """Under the locks: an erasure that ran meanwhile has changed what the register says."""
     contracts = room.books.contracts()
-    names = {d.agency: d.name for d in deliveries if d.path is not None}
+    names = {d.agency: d.name for d in deliveries if is_file(d)}
     return Looked(contracts, engine.of(room.night.home).standing(room.connector.system, names))
 
 
@@ -88,25 +90,82 @@ def before_opening(
         contract = _contract(delivery, looked.contracts)
         # GPI's day lies inside the file: not even that is read without an instruction.
         early = _warrant(room, delivery) if delivery.system is System.GPI else None
-        day = _in_window(room, delivery, contract)
+        here = _at_hand(delivery) if early else delivery
+        day = _in_window(room, here, contract)
         warrant = early or _warrant(room, delivery)
         if not room.connector.named(delivery):
             raise DeliveryRefused("delivery.name")
+        here = _at_hand(delivery)
         held, shelf = looked.at_rest(room, delivery), None
         if held is None:
             shelf = _shelf(room, warrant, stack)
             held = _standing(shelf, delivery)
-        if delivery.name in held.accepted and delivery.path is not None:
-            same = held.accepted[delivery.name] == room.connector.fingerprint(delivery)
+        if delivery.name in held.accepted and is_file(delivery):
+            with _read(here):
+                same = held.accepted[delivery.name] == room.connector.fingerprint(here)
             outcome, reason = ("replayed", None) if same else ("refused", "delivery.conflict")
             return Report(delivery.agency, delivery.system, delivery.name, day, outcome, reason)
-        told, known = _told(room, delivery, warrant, held, shelf)
-        if delivery.path is None and shelf is not None:
+        told, known = _told(room, here, warrant, held, shelf)
+        if not is_file(delivery) and shelf is not None:
             return Awaited(delivery, day, shelf, readers.submit(room.connector.open, told, known))
-        opened = room.connector.open(told, known)
+        with _read(here):
+            opened = room.connector.open(told, known)
         return Ready(delivery, opened, shelf or _shelf(room, warrant, stack))
     except Exception as error:  # noqa: BLE001 — one agency's flow must not stop the others'
         return _no(delivery, day, error)
+
+
+def fetch(room: Room, deliveries: Sequence[Delivery], looked: Looked) -> None:
+    """What lies in an object store and will be read is fetched, several at once. What goes wrong is told by
+    `before_opening`."""
+    afar = [d for d in deliveries if isinstance(d, Afar) and _may_be_read(room, d, looked)]
+    if afar:
+        with ThreadPoolExecutor(min(AT_ONCE, len(afar))) as pool:
+            for fetching in [pool.submit(at_hand, d) for d in afar]:
+                fetching.exception()
+
+
+def _may_be_read(room: Room, delivery: Delivery, looked: Looked) -> bool:
+    """As `before_opening` asks, as far as it can be told without a byte of the delivery."""
+    try:
+        contract = _contract(delivery, looked.contracts)
+        if delivery.system is not System.GPI:
+            _in_window(room, delivery, contract)
+        _warrant(room, delivery)
+    except Exception:  # noqa: BLE001 - `before_opening` tells it
+        return False
+    return delivery.system is System.GPI or room.connector.named(delivery)
+
+
+def _at_hand(delivery: Delivery) -> Delivery:
+    with _read(delivery):
+        return at_hand(delivery)
+
+
+@contextmanager
+def _read(delivery: Delivery) -> Iterator[None]:
+    """What is in the way of reading a file, or changes it meanwhile, may be gone the next time."""
+    before, refused = _state(delivery), None
+    try:
+        yield
+    except OSError:
+        raise TryAgain("the file cannot be read", "Look at the inbox and its rights.") from None
+    except DeliveryRefused as no:
+        refused = no
+    if before != _state(delivery):
+        raise TryAgain("the file changed while it was read", "The next night takes it.")
+    if refused is not None:
+        raise refused
+
+
+def _state(delivery: Delivery) -> tuple[int, ...]:
+    if delivery.path is None:
+        return ()
+    try:
+        now = delivery.path.stat()
+    except OSError:
+        return ()
+    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns
 
 
 def _no(delivery: Delivery, day: date | None, error: Exception) -> Report:
@@ -174,7 +233,7 @@ def _shelf(room: Room, warrant: Warrant, stack: ExitStack) -> OpenShelf:
 
 def _standing(shelf: OpenShelf, delivery: Delivery) -> Standing:
     """The same as the books tell, from the shelf itself."""
-    accepted = shelf.accepted_as(delivery.system, delivery.name) if delivery.path is not None else None
+    accepted = shelf.accepted_as(delivery.system, delivery.name) if is_file(delivery) else None
     return Standing({} if accepted is None else {delivery.name: accepted}, shelf.cursor(delivery.system))
 
 
@@ -184,7 +243,7 @@ def _told(
     """What the connector is told."""
     siret = room.books.siret(delivery.agency) if delivery.agency else None
     source = None
-    if delivery.agency and delivery.path is None and shelf is not None:
+    if delivery.agency and not is_file(delivery) and shelf is not None:
         source = room.house.source(delivery.agency, delivery.system, shelf.keyring)
     leave = warrant.capability
     # What the log was told after the night began is looked up at a later instant than the night's.

@@ -11,12 +11,15 @@ from typing import Protocol
 
 from connectors.base import Connector, Delivery
 from ledger.entry import UNNAMED
+from pipelines import inbox
 from pipelines.books import Books
+from pipelines.inbox import Inbox
 from pipelines.policies import in_force
 from pipelines.warrants import Warrants
 from schemas.admission import Excess
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
+from schemas.inbox import Place
 from schemas.report import Report
 from store.agency import Shelf
 from store.house import House
@@ -32,10 +35,15 @@ class Night:
 
     home: Home
     at: datetime
-    inbox: Path | None
+    inbox: Place | None
     systems: tuple[System, ...]
     agencies: tuple[AgencyCode, ...] | None = None
     passphrase: str | None = field(default=None, repr=False)
+    # The inbox itself. One in an object store is listed once a night.
+    arrivals: Inbox | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arrivals", inbox.of(self.home, self.inbox))
 
 
 class Desk(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 from connectors import odbc
 from ledger.lines import write_whole
 from pipelines.erasure import note_ends
+from pipelines.night import Night
 from pipelines.warrants import Warrants
 from schemas.capability import Act
 from schemas.errors import Malformed, Refused
@@ -110,18 +111,21 @@ def chosen(home: Home, codes: Collection[str] | None) -> list[AgencyCode]:
         return [a.code for a in register.everyone(house.db) if not a.contract.erased]
 
 
-def remember(home: Home, inbox: Path | None, agencies: Collection[AgencyCode] | None) -> None:
+def remember(night: Night) -> None:
     """Note an inbox before it is read, so that an erasure knows of it even after a crash.
 
-    Raises Malformed when an agency was named that neither the register nor the inbox knows.
+    Raises Malformed when there is no such inbox, or an agency was named that neither the register nor the inbox knows.
     """
-    with House.open(home) as house:
+    arrivals = night.arrivals
+    if arrivals is not None and not arrivals.there():
+        raise Malformed("there is no such inbox", "Check the address, and what KEYS/inbox.json or the environment say.")
+    with House.open(night.home) as house:
         registered = {a.code for a in register.everyone(house.db)}
-        for code in agencies or ():
-            if code not in registered and not (inbox and (inbox / code).is_dir()):
+        for code in night.agencies or ():
+            if code not in registered and not (arrivals and code in arrivals.folders()):
                 raise Malformed(f"agency {code} is neither in the register nor in the inbox", "Check the code.")
-        if inbox is not None:
-            house.remember_inbox(inbox)
+        if night.inbox is not None:
+            house.remember_inbox(night.inbox)
 
 
 # -- sources -----------------------------------------------------------------------------------------------------------

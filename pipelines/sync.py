@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from connectors.base import Delivery, find
 from pipelines.batch import settle_batch
 from pipelines.books import Books
+from pipelines.inbox import size_of
 from pipelines.night import Desk, Night, Room, code_version, root_of
 from pipelines.waiting import flow, portal_deliveries, registered, strangers, waiting
 from pipelines.warrants import Warrants
@@ -78,7 +79,7 @@ def bounded(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
     batch: list[Delivery] = []
     size = 0
     for delivery in deliveries:
-        weight = delivery.path.stat().st_size if delivery.path else 0
+        weight = size_of(delivery)
         if batch and (size + weight > BATCH_BYTES or len(batch) >= BATCH_AGENCIES):
             yield batch
             batch, size = [], 0

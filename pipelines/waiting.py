@@ -1,10 +1,11 @@
 """What lies in the inbox, or can be read from a source, and in which order it is taken."""
 
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Mapping
 
 from connectors.base import Delivery
+from pipelines import inbox
 from pipelines.books import contracts
+from pipelines.inbox import Found
 from pipelines.night import Night
 from schemas.errors import Malformed
 from schemas.home import PORTAL, Home
@@ -12,6 +13,8 @@ from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System, agency_code
 from schemas.report import Report
 from schemas.window import paris_day
 from store.house import House
+
+_FIRST_OF_PAIR = "PORTAIL_COMPTES"
 
 
 def registered(home: Home) -> list[AgencyCode]:
@@ -22,10 +25,8 @@ def registered(home: Home) -> list[AgencyCode]:
 
 def waiting(night: Night, system: System, agency: AgencyCode) -> list[Delivery]:
     """Files of one flow in the order of their names. A name that ends in .tmp is still being uploaded."""
-    if night.inbox is None:
-        return []
-    folder = night.inbox / agency / system
-    return [Delivery(agency, system, p.name, night.at, p) for p in (_whole(folder) if folder.is_dir() else [])]
+    found = night.arrivals.files(agency, system) if night.arrivals else []
+    return [inbox.delivery(agency, system, each, night.at) for each in found]
 
 
 def flow(night: Night, system: System, agency: AgencyCode, sourced: Collection[AgencyCode]) -> list[Delivery]:
@@ -40,37 +41,36 @@ def flow(night: Night, system: System, agency: AgencyCode, sourced: Collection[A
 
 def strangers(night: Night) -> list[Report]:
     """Deliveries in folders whose name is no agency of the register: refused, never opened."""
-    if night.inbox is None or not night.inbox.is_dir():
+    if night.arrivals is None or not (folders := night.arrivals.folders()):
         return []
     with House.open(night.home) as house:
         known = set(contracts(house))
     out = []
-    for folder in sorted(p for p in night.inbox.iterdir() if p.is_dir() and p.name not in known and p.name != PORTAL):
-        if night.agencies is not None and folder.name not in night.agencies:
+    for folder in (f for f in folders if f not in known and f != PORTAL):
+        if night.agencies is not None and folder not in night.agencies:
             continue
-        for system in (
-            s for s in night.systems if s in AGENCY_SYSTEMS and s is not System.SPILASUITE and (folder / s).is_dir()
-        ):
+        for system in (s for s in night.systems if s in AGENCY_SYSTEMS and s is not System.SPILASUITE):
             out += [
-                Report(_code_or_none(folder.name), system, p.name, None, "refused", "agency.unknown")
-                for p in _whole(folder / system)
+                Report(_code_or_none(folder), system, found.name, None, "refused", "agency.unknown")
+                for found in night.arrivals.files(folder, system)
             ]
     return out
 
 
 def portal_deliveries(night: Night) -> list[Delivery]:
     """The accounts file of each pair, in the order of names."""
-    folder = night.inbox / PORTAL if night.inbox else None
-    files = (
-        sorted(p for p in folder.iterdir() if p.is_file() and p.name.startswith("PORTAIL_COMPTES"))
-        if folder and folder.is_dir()
-        else []
-    )
-    return [Delivery(None, System.PORTAL, p.name, night.at, p) for p in files]
+    files = night.arrivals.files(PORTAL) if night.arrivals else []
+    pairs = {f.name: f for f in files}
+    return [
+        inbox.delivery(None, System.PORTAL, f, night.at, _other_of_pair(f.name, pairs))
+        for f in files
+        if f.name.startswith(_FIRST_OF_PAIR)
+    ]
 
 
-def _whole(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.endswith(".tmp"))
+def _other_of_pair(name: str, files: Mapping[str, Found]) -> dict[str, Found]:
+    other = name.replace(_FIRST_OF_PAIR, "PORTAIL_RATTACHEMENTS", 1)
+    return {other: files[other]} if other in files else {}
 
 
 def _code_or_none(text: str) -> AgencyCode | None:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from ledger.canonical import canonical, sha256
@@ -22,6 +21,7 @@ from retention.steps import (
     data_of,
 )
 from schemas.ids import AgencyCode
+from schemas.inbox import Place
 
 
 class Kind(StrEnum):
@@ -51,7 +51,7 @@ class Plan:
         return sha256(canonical(self.data))
 
 
-def plan(found: Due, inboxes: Iterable[Path], portal_newest: date | None, kind: Kind = Kind.ERASURE) -> Plan:
+def plan(found: Due, inboxes: Iterable[Place], portal_newest: date | None, kind: Kind = Kind.ERASURE) -> Plan:
     """The erasure of an agency whose window has closed. Keys first: that step reaches copies that nobody knows of.
 
     What arrived late is removed by the same steps: whatever came in, by whichever way, no step is spared.
@@ -69,5 +69,5 @@ def plan(found: Due, inboxes: Iterable[Path], portal_newest: date | None, kind: 
     return Plan(kind, a, found.end, steps)
 
 
-def _named(inboxes: Iterable[Path]) -> tuple[str, ...]:
+def _named(inboxes: Iterable[Place]) -> tuple[str, ...]:
     return tuple(sorted(str(p) for p in inboxes))

@@ -25,7 +25,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from retention import residue_orchestrator, residue_tables
+from retention import residue_objects, residue_orchestrator, residue_tables
 from schemas.ids import AgencyCode
 
 # Whose it is is in the name; what is inside is sealed or evidence.
@@ -48,7 +48,7 @@ class Where:
 
     `kept`: names of the orchestrator's own erasure jobs, assets and sensors, whose records are evidence. `database`:
     where the records are in PostgreSQL, a login that sees the clear columns of everybody. `orchestrator_database`:
-    where the orchestrator has one of its own.
+    where the orchestrator has one of its own. `objects`: inboxes in an object store.
     """
 
     home: Path
@@ -59,6 +59,7 @@ class Where:
     marks: Mapping[AgencyCode, str] = field(default_factory=dict)
     database: Connection | None = None
     orchestrator_database: Connection | None = None
+    objects: tuple[residue_objects.Store, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,10 @@ def search(where: Where, codes: Collection[AgencyCode]) -> tuple[Finding, ...]:
             where.orchestrator_database, wanted, CONTROL, _named, where.kept, _is_kept
         ).items():
             findings.append(Finding(place, looked_at, hits, planted, found_there))
+    if where.objects:
+        told = residue_objects.search(where.objects, wanted, CONTROL, _named)
+        if told[2]:  # a bucket that is no longer there cannot be looked at, and is counted apart
+            findings.append(Finding(residue_objects.PLACE, *told))
     return tuple(findings)
 
 

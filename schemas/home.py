@@ -41,6 +41,11 @@ class Home:
         return self.keys / "store.json"
 
     @property
+    def inbox_keys(self) -> Path:
+        """How the object store of an inbox is reached, with its keys; not there when the environment says it."""
+        return self.keys / "inbox.json"
+
+    @property
     def house(self) -> Path:
         """The register of agencies, the journal of deliveries, the sealed sources, the inboxes that were read."""
         return self.root / "house.sqlite"

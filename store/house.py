@@ -30,6 +30,7 @@ from sqlalchemy import (
 from schemas.errors import Malformed
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
+from schemas.inbox import Place, place
 from schemas.report import Report
 from store import engine
 from store.keys import Keyring
@@ -161,15 +162,16 @@ class House:
 
     # -- inboxes -------------------------------------------------------------------------------------------------------
 
-    def remember_inbox(self, path: Path) -> None:
+    def remember_inbox(self, inbox: Place) -> None:
         """So that an erasure can remove the deliveries of an agency from every inbox that was ever read."""
-        if str(path.absolute()) in {str(p) for p in self.inboxes()}:
+        named = str(inbox.absolute() if isinstance(inbox, Path) else inbox)
+        if named in {str(p) for p in self.inboxes()}:
             return
         with self.writing() as db:
-            engine.put(db, INBOX, {"path": str(path.absolute())})
+            engine.put(db, INBOX, {"path": named})
 
-    def inboxes(self) -> list[Path]:
-        return [Path(p) for p in self.db.scalars(select(INBOX.c.path).order_by(INBOX.c.path))]
+    def inboxes(self) -> list[Place]:
+        return [place(p) for p in self.db.scalars(select(INBOX.c.path).order_by(INBOX.c.path))]
 
     # -- erasure -------------------------------------------------------------------------------------------------------
 

@@ -45,14 +45,14 @@ class Portal:
         day = self.day_of(delivery)
         if delivery.path is None or day is None:
             return None
-        return proof.digest(proof.pair(delivery.path, self.layout, f"{day:%Y%m%d}"))
+        return proof.digest(proof.pair(delivery.path, self.layout, f"{day:%Y%m%d}", delivery.beside))
 
     def open(self, delivery: Permitted, known: Known) -> Opened:  # noqa: ARG002 — a snapshot needs nothing of the last one
         """Both files, proved together. There is no chain: the newest snapshot is the truth."""
         day = self.day_of(delivery)
         if delivery.path is None or day is None:
             raise Malformed("portal accounts are files named PORTAIL_COMPTES_<AAAAMMJJ>.csv", "Check the delivery")
-        found = proof.pair(delivery.path, self.layout, f"{day:%Y%m%d}")
+        found = proof.pair(delivery.path, self.layout, f"{day:%Y%m%d}", delivery.beside)
         records = proof.prove(found, self.layout)
         arrived = Arrived(
             agency=None,

@@ -25,10 +25,11 @@ class Records:
     fields: pa.ListArray = field(repr=False)
 
 
-def pair(path: Path, layout: Layout, day: str) -> dict[str, bytes]:
-    """The bytes of both files by name; one that does not lie in the folder is left out."""
-    paths = [path, *(path.with_name(f"{file.name}_{day}.csv") for file in layout.files[1:])]
-    return {f.name: p.read_bytes() for f, p in zip(layout.files, paths, strict=True) if p.is_file()}
+def pair(path: Path, layout: Layout, day: str, beside: Mapping[str, Path] | None = None) -> dict[str, bytes]:
+    """The bytes of both files by name; one that does not lie in the folder (or `beside`) is left out."""
+    names = [f"{file.name}_{day}.csv" for file in layout.files[1:]]
+    paths = [path, *(path.with_name(n) if beside is None else beside.get(n) for n in names)]
+    return {f.name: p.read_bytes() for f, p in zip(layout.files, paths, strict=True) if p is not None and p.is_file()}
 
 
 def digest(found: Mapping[str, bytes]) -> str:

@@ -19,6 +19,7 @@ from retention.steps import Outcome, Step
 from schemas.errors import Refused
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
+from schemas.inbox import Place
 from schemas.report import Report
 from schemas.window import Contract
 from store import engine
@@ -100,7 +101,7 @@ class Standing:
         """One for each inbox that was ever read. SpiLaSuite is read from its sources, whatever the inbox: once."""
         home, at = self.home(), self.at()
         with House.open(home) as house:
-            inboxes: list[Path | None] = [*house.inboxes()]
+            inboxes: list[Place | None] = [*house.inboxes()]
         if system is System.SPILASUITE:
             inboxes = [None]
         return [Night(home, at, inbox, (system,), None, self.passphrase()) for inbox in inboxes]
@@ -205,16 +206,7 @@ def awaited(night: Night, system: System, among: Collection[AgencyCode]) -> list
         with House.open(night.home) as house:
             sourced = frozenset(house.with_source(system))
         return [a for a in wanted if a in sourced]
-    if night.inbox is None or not night.inbox.is_dir():
+    if night.arrivals is None:
         return []
-    with os.scandir(night.inbox) as entries:
-        folders = frozenset(e.name for e in entries)
-    return [a for a in wanted if a in folders and _holds_files(night.inbox / a / system)]
-
-
-def _holds_files(folder: Path) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return any(not e.name.endswith(".tmp") for e in entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    folders = frozenset(night.arrivals.folders())
+    return [a for a in wanted if a in folders and night.arrivals.holds(a, system)]

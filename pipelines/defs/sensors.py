@@ -19,13 +19,15 @@ from pipelines.defs.keys import sync_key
 from pipelines.defs.partitions import DOOR_TAG, ERASURES, NAMED, SYSTEM_TAG, Slice, enlist, is_shared, slices, tags_of
 from pipelines.defs.retention import JOB as ERASURE_JOB, broom
 from pipelines.defs.sync import JOB as SYNC_JOB
-from pipelines.sync import portal_deliveries, waiting
+from pipelines.inbox import changed_at
+from pipelines.sync import Night, portal_deliveries, waiting
 from schemas.errors import Say
 from schemas.ids import AgencyCode, System
 
 # How long a file must have been left alone: some agencies write their deliveries in place.
 QUIET = timedelta(seconds=60)
 _WHOLE = Slice(1, 1)
+_BUT = ", but one of them could not be asked"
 
 
 class _Arrival(NamedTuple):
@@ -52,25 +54,38 @@ def new_deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
     enlist(context.instance, every)
     seen = int(context.cursor or 0)
     quiet_since = int((datetime.now(UTC) - QUIET).timestamp() * 1e9)
-    new = [a for a in _arrivals(every) if seen < a.changed <= quiet_since]
+    arrived, silent = _arrivals(every)
+    new = [a for a in arrived if seen < a.changed <= quiet_since]
     if not new:
-        return dg.SkipReason("nothing new in the inboxes")
+        return dg.SkipReason(f"nothing new in the inboxes{_BUT if silent else ''}")
+    # By the time of the change of the inode: a file that is moved in keeps the time at which it was written. What lies
+    # in an inbox that could not be asked would be older than the cursor; the same run is not made twice.
+    cursor = context.cursor if silent else str(max(a.changed for a in new))
     requests = list(_requests(new, every, is_shared(context.instance)))
-    # By the time of the change of the inode: a file that is moved in keeps the time at which it was written.
-    return dg.SensorResult(run_requests=requests, cursor=str(max(a.changed for a in new)))
+    return dg.SensorResult(run_requests=requests, cursor=cursor)
 
 
-def _arrivals(every: Collection[AgencyCode]) -> Iterator[_Arrival]:
+def _arrivals(every: Collection[AgencyCode]) -> tuple[list[_Arrival], bool]:
+    """What waits in the inboxes, and whether one of them could not be asked."""
+    found: list[_Arrival] = []
+    silent = False
+    for night in Standing().nights(System.PORTAL):  # the inboxes are the same for every system
+        try:
+            found += _waiting(night, every)
+        except (Say, OSError):
+            silent = True
+    return found, silent
+
+
+def _waiting(night: Night, every: Collection[AgencyCode]) -> Iterator[_Arrival]:
     for system in (System.SDGI, System.GPI, System.LOGIN):
-        for night in Standing().nights(system):
-            for agency in awaited(night, system, every):
-                for delivery in waiting(night, system, agency):
-                    if delivery.path is not None:
-                        yield _Arrival(system, agency, delivery.path.stat().st_ctime_ns, delivery.name)
-    for night in Standing().nights(System.PORTAL):
-        for delivery in portal_deliveries(night):
-            if delivery.path is not None:
-                yield _Arrival(System.PORTAL, None, delivery.path.stat().st_ctime_ns, delivery.name)
+        for agency in awaited(night, system, every):
+            for delivery in waiting(night, system, agency):
+                if (changed := changed_at(delivery)) is not None:
+                    yield _Arrival(system, agency, changed, delivery.name)
+    for delivery in portal_deliveries(night):
+        if (changed := changed_at(delivery)) is not None:
+            yield _Arrival(System.PORTAL, None, changed, delivery.name)
 
 
 def _requests(new: Iterable[_Arrival], every: Collection[AgencyCode], shared: bool = False) -> Iterator[dg.RunRequest]:

@@ -14,6 +14,7 @@ Only counts and codes leave this module: no frame, no file name, no message of a
 
 from collections import Counter
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import dagster as dg
@@ -24,6 +25,7 @@ from pipelines.defs.instance import held_open
 from pipelines.defs.keys import SYNC_JOB, export_key, invariants, sync_key, table_key
 from pipelines.defs.partitions import AGENCIES, AGENCIES_TAG, BEGUN_AGAIN, SLICE, SLICE_TAG, Slice, enlist, named_in
 from pipelines.defs.telling import Shown, fail, green, red, told_plainly
+from schemas.errors import TryAgain
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.records import RECORDS
 from schemas.report import Report
@@ -54,9 +56,10 @@ def _sync_asset(system: System) -> dg.AssetsDefinition:
             with door.at_work(context.run.run_id), held_open(context.instance, context.run.run_id):
                 desk = _Desk(context, door, system, living, asked.explicit)
                 for night in door.nights(system):
-                    agencies = awaited(night, system, [a for a in every if a in asked.agencies])
-                    for start in range(0, len(agencies), SLICE):
-                        sync.settle(night, system, agencies[start : start + SLICE], desk, context.run.run_id)
+                    with desk.asking():
+                        agencies = awaited(night, system, [a for a in every if a in asked.agencies])
+                        for start in range(0, len(agencies), SLICE):
+                            sync.settle(night, system, agencies[start : start + SLICE], desk, context.run.run_id)
                 desk.close()
         yield from ()
 
@@ -77,7 +80,8 @@ def sync_portal(context: dg.AssetExecutionContext, door: dg.ResourceParam[Syncin
     with told_plainly(context, door), door.at_work(context.run.run_id):
         desk = _Desk(context, door, System.PORTAL)
         for night in door.nights(System.PORTAL):
-            sync.settle_portal(night, desk, context.run.run_id)
+            with desk.asking():
+                sync.settle_portal(night, desk, context.run.run_id)
         desk.close()
     yield from ()
 
@@ -156,6 +160,15 @@ class _Desk:
         self._told: set[str] = set()
         self._refused: dict[str, Counter[str]] = {}
         self._checked: dict[str, tuple[int, Counter[str]]] = {}
+        self._silent: TryAgain | None = None
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """An inbox that cannot be asked does not keep the others from being read: it is told at the end."""
+        try:
+            yield
+        except TryAgain as no:
+            self._silent = self._silent or no
 
     def settled(self, report: Report) -> None:
         self._door.heard(report)
@@ -190,6 +203,8 @@ class _Desk:
             for agency in sorted(accepted - (shown.green - self._explicit)):
                 self._tell_green(agency, {"read": 0})
             self._tell_refused(shown)
+        if self._silent is not None:
+            raise self._silent
         if self._refused:
             codes = sum(self._refused.values(), Counter())
             told = f"{len(self._refused)} of {len(self._heard_of)} were refused something"

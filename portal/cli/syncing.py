@@ -14,6 +14,7 @@ from portal.cli.setting import Setting
 from portal.cli.words import language, say
 from schemas.errors import Malformed
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System, agency_code
+from schemas.inbox import place
 
 if TYPE_CHECKING:
     from pipelines.sync import Night
@@ -27,7 +28,7 @@ NO_INSTRUCTION = "agency.no_instruction"
 
 def sync(
     setting: Setting,
-    inbox: Annotated[Path | None, typer.Option("--inbox", metavar="DIR", help=say("option.inbox"))] = None,
+    inbox: Annotated[str | None, typer.Option("--inbox", metavar="DIR", help=say("option.inbox"))] = None,
     agency: options.Agencies = None,
     system: options.Systems = None,
 ) -> int:
@@ -35,14 +36,15 @@ def sync(
     systems = chosen(system, bool(agency))
     if inbox is None and set(systems) - {System.SPILASUITE}:
         raise Malformed("no inbox was named", "Give --inbox DIR; only spilasuite is read without one.")
-    if inbox is not None and not inbox.is_dir():
+    where = None if inbox is None else place(inbox)
+    if isinstance(where, Path) and not where.is_dir():
         raise Malformed("the inbox is not a folder", "Give --inbox the folder that holds <agency>/<system>/<delivery>.")
     codes = None if agency is None else tuple(agency_code(a) for a in agency)
     # Only now what is slow to load: what is wrong with the call is told at once.
     from pipelines import opening, sync as pipeline
 
-    night = pipeline.Night(home, setting.at, inbox, systems, codes, setting.passphrase)
-    opening.remember(home, inbox, codes)
+    night = pipeline.Night(home, setting.at, where, systems, codes, setting.passphrase)
+    opening.remember(night)
     from pipelines.defs.run import execute_sync
 
     with progress(setting, say("sync.title"), lambda: expected(night)) as step:
@@ -68,7 +70,7 @@ def expected(night: "Night") -> int:
     from pipelines import opening, sync as pipeline
     from schemas.home import PORTAL
 
-    folders = [AgencyCode(p.name) for p in night.inbox.iterdir() if p.is_dir()] if night.inbox else []
+    folders = [AgencyCode(f) for f in night.arrivals.folders()] if night.arrivals else []
     wanted = [a for a in folders if a != PORTAL and (night.agencies is None or a in night.agencies)]
     in_files = [s for s in night.systems if s not in (System.SPILASUITE, System.PORTAL)]
     count = sum(len(pipeline.waiting(night, s, a)) for a in wanted for s in in_files)
