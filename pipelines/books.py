@@ -12,8 +12,7 @@ from sqlalchemy import Row, select, update
 
 from ledger.deeds import Exceeded
 from ledger.entry import History, Receipt
-from ledger.keys import LogKeys, Root
-from ledger.log import Log
+from pipelines.premises import Premises, premises_of
 from schemas.admission import Excess
 from schemas.frames import Reading
 from schemas.ids import AgencyCode, System
@@ -22,6 +21,7 @@ from schemas.window import Contract
 from store import register
 from store.agency import Shelf
 from store.house import House
+from store.keys import Root
 from store.tables import DELIVERY
 
 _ACCOUNTS, _ATTACHMENTS = "PORTAIL_COMPTES", "PORTAIL_RATTACHEMENTS"
@@ -38,9 +38,9 @@ def contracts(house: House) -> dict[AgencyCode, Contract]:
 class Books:
     """Read afresh at each batch: a withdrawal or a moved end counts from the next batch on."""
 
-    def __init__(self, house: House, root: Root) -> None:
+    def __init__(self, house: House, root: Root | Premises) -> None:
         self._house = house
-        self._keys = LogKeys(house.home, root)
+        self._premises = premises_of(house.home, root)
 
     def contracts(self) -> dict[AgencyCode, Contract]:
         return contracts(self._house)
@@ -50,7 +50,7 @@ class Books:
         return row.siret if row else None
 
     def history(self, agency: AgencyCode) -> History:
-        return Log.at(self._house.home, agency, self._keys).read()
+        return self._premises.log(agency).read()
 
     def due(self, shelf: Shelf) -> Sequence[Row[Any]]:
         """Accepted deliveries that the ledger does not have yet. The portal has no ledger."""
@@ -64,7 +64,7 @@ class Books:
         due = self.due(shelf)
         if not due or shelf.agency is None:
             return
-        log = Log.at(self._house.home, shelf.agency, self._keys)
+        log = self._premises.log(shelf.agency)
         entries = []
         for row in due:
             report = _report(row.report, shelf.agency, row.system, row.name)
@@ -82,7 +82,7 @@ class Books:
             return
         delivery = Receipt.of(report, None, (), None, "", "").delivery  # never a name that breaks the contract
         told = Exceeded(system=System(report.system), delivery=delivery, lines=excess.lines, values=excess.values)
-        log = Log.at(self._house.home, report.agency, self._keys)
+        log = self._premises.log(report.agency)
         log.append(told, at, key=f"excess:{report.system}:{delivery}:{at.isoformat()}")
 
     def without_erased(self, reading: Reading) -> Reading:

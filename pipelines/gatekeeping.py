@@ -5,7 +5,7 @@ refused, and costs no more than this.
 """
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from connectors.base import Delivery, Known, Opened, Permitted
 from pipelines.inbox import Afar, at_hand, is_file
 from pipelines.night import Room
 from pipelines.objects import AT_ONCE
+from pipelines.premises import NoHost
 from schemas.capability import Act, Warrant
 from schemas.errors import DeliveryRefused, Malformed, Refused, TryAgain
 from schemas.ids import AgencyCode, System
@@ -26,7 +27,6 @@ from store import engine
 from store.agency import OpenShelf
 from store.engine import Standing
 from store.keep import finish_erasures
-from store.keys import Keyring
 
 
 @dataclass(slots=True)
@@ -64,12 +64,13 @@ class Looked:
 
     contracts: Mapping[AgencyCode, Contract]
     standing: Mapping[AgencyCode | None, Standing]
+    keyed: Collection[AgencyCode | None]
 
-    def at_rest(self, room: Room, delivery: Delivery) -> Standing | None:
+    def at_rest(self, delivery: Delivery) -> Standing | None:
         """What is known of a shelf on which nothing is to be made up for; None when it must be opened to know."""
         found = self.standing.get(delivery.agency)
         # A source is sealed with the agency's keys; and where the keys are gone, the shelf is not what it seems.
-        if not is_file(delivery) or found is None or not room.night.home.keyring(delivery.agency).exists():
+        if not is_file(delivery) or found is None or delivery.agency not in self.keyed:
             return None
         return found if found.at_rest else None
 
@@ -78,7 +79,8 @@ def look(room: Room, deliveries: Sequence[Delivery]) -> Looked:
     """Under the locks: an erasure that ran meanwhile has changed what the register says."""
     contracts = room.books.contracts()
     names = {d.agency: d.name for d in deliveries if is_file(d)}
-    return Looked(contracts, engine.of(room.night.home).standing(room.connector.system, names))
+    standing = engine.of(room.night.home).standing(room.connector.system, names)
+    return Looked(contracts, standing, room.premises.keyed(standing))
 
 
 def before_opening(
@@ -96,7 +98,7 @@ def before_opening(
         if not room.connector.named(delivery):
             raise DeliveryRefused("delivery.name")
         here = _at_hand(delivery)
-        held, shelf = looked.at_rest(room, delivery), None
+        held, shelf = looked.at_rest(delivery), None
         if held is None:
             shelf = _shelf(room, warrant, stack)
             held = _standing(shelf, delivery)
@@ -111,6 +113,8 @@ def before_opening(
         with _read(here):
             opened = room.connector.open(told, known)
         return Ready(delivery, opened, shelf or _shelf(room, warrant, stack))
+    except NoHost:  # without it there is nothing to be done for any agency
+        raise
     except Exception as error:  # noqa: BLE001 — one agency's flow must not stop the others'
         return _no(delivery, day, error)
 
@@ -224,7 +228,7 @@ def _warrant(room: Room, delivery: Delivery) -> Warrant:
 def _shelf(room: Room, warrant: Warrant, stack: ExitStack) -> OpenShelf:
     """The agency's shelf, open until its delivery is settled; what a crash may have left undone is done."""
     home = room.night.home
-    keyring = stack.enter_context(Keyring.open(home, room.root, warrant.capability, create=True))
+    keyring = stack.enter_context(room.premises.keyring(warrant.capability, room.connector.system, create=True))
     shelf = stack.enter_context(OpenShelf.open(home, keyring, warrant, create=True))
     finish_erasures(shelf)
     room.make_up(shelf)

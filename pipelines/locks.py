@@ -1,4 +1,5 @@
-"""One writer an agency, whichever door it came through. A lock is freed by the kernel when its holder dies."""
+"""One writer an agency, whichever door it came through, and on PostgreSQL whichever machine. A lock is freed by the
+kernel when its holder dies, or by the database when it hears no more of it (`store.postgres.locks`)."""
 
 import fcntl
 import os
@@ -10,19 +11,26 @@ from pathlib import Path
 from schemas.errors import TryAgain
 from schemas.home import PORTAL, Home
 from schemas.ids import AgencyCode
+from store import engine
 
 _PAUSE_SECONDS = 0.02
 
 
 @contextmanager
 def sole(home: Home, agency: AgencyCode | None, patience: float | None = None) -> Iterator[Path]:
-    """Hold an agency's lock (None: the portal's). Yields the lock's file, which its holder may remove.
+    """Hold an agency's lock (None: the portal's). Yields the lock's file, which its holder may remove; on PostgreSQL
+    there is none.
 
     `patience`: seconds to wait for another holder, None for ever. Raises TryAgain after that. Whoever takes several
     locks and could meet somebody who takes them in another order must have a patience.
     """
-    home.locks.mkdir(parents=True, exist_ok=True)
     path = home.locks / f"{agency or PORTAL}.lock"
+    held = engine.of(home).sole(agency, patience)
+    if held is not None:
+        with held:
+            yield path
+        return
+    home.locks.mkdir(parents=True, exist_ok=True)
     deadline = None if patience is None else time.monotonic() + patience
     handle = _locked(path, deadline)
     try:

@@ -14,7 +14,7 @@ from ledger.entry import UNNAMED
 from pipelines import inbox
 from pipelines.books import Books
 from pipelines.inbox import Inbox
-from pipelines.policies import in_force
+from pipelines.premises import Local, Premises, served
 from pipelines.warrants import Warrants
 from schemas.admission import Excess
 from schemas.home import Home
@@ -63,7 +63,7 @@ class Room:
     night: Night
     house: House
     connector: Connector
-    root: Root
+    premises: Premises
     run: str
     warrants: Warrants
     books: Books
@@ -77,12 +77,12 @@ class Room:
         due = self.books.due(shelf)
         if due and shelf.agency is not None:
             self.house.journal_make_up(shelf.agency, due)
-            self.books.receipts(shelf, self.night.at, in_force(self.night.home, self.night.at))
+            self.books.receipts(shelf, self.night.at, self.premises.policy(self.night.at))
 
     def receipt(self, kept: Sequence[tuple[Shelf, Report, Excess]]) -> list[Exception | None]:
         """Receipts of what was kept, some agencies at once: most of it is waiting for the disk. What went wrong, or
         None, one by one."""
-        at, policy = self.night.at, in_force(self.night.home, self.night.at)
+        at, policy = self.night.at, self.premises.policy(self.night.at)
 
         def one(each: tuple[Shelf, Report, Excess]) -> Exception | None:
             shelf, report, excess = each
@@ -109,6 +109,11 @@ def code_version() -> str:
         return version("depositaire")
     except PackageNotFoundError:
         return "0"
+
+
+def premises_for(night: Night, run: str) -> Premises:
+    """The home's keys and logs: on this machine, or on the one that serves them."""
+    return served(night.home) or Local(night.home, root_of(night, run))
 
 
 # The root key of the run that this process is at: stretching a passphrase takes seconds.

@@ -12,12 +12,13 @@ from ledger.deeds import Exceeded
 from ledger.entry import History
 from ledger.mandate import fold
 from pipelines.books import Books
+from pipelines.premises import Local, is_held, served
 from schemas.errors import Malformed
 from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System, agency_code
 from schemas.window import closes_at, paris_day, state
 from store import register
-from store.agency import Shelf, is_held
+from store.agency import Shelf
 from store.house import JOURNAL, House
 from store.keys import open_root
 from store.register import Agency
@@ -98,7 +99,8 @@ def of_house(home: Home, at: datetime, only: str | None = None, passphrase: str 
                 raise Malformed(f"agency {agency_code(only)} is not in the register", "Check the code.")
         last = _last(house)
         sourced = frozenset(house.with_source(System.SPILASUITE))
-        books = Books(house, open_root(home, passphrase))
+        premises = served(home) or Local(home, open_root(home, passphrase))
+        books = Books(house, premises)
         found = [_standing(a, last, sourced, books.history(a.code), at) for a in everyone]
     return found if only is None else [_with_shelf(home, s) for s in found]
 

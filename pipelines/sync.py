@@ -11,7 +11,7 @@ from connectors.base import Delivery, find
 from pipelines.batch import settle_batch
 from pipelines.books import Books
 from pipelines.inbox import size_of
-from pipelines.night import Desk, Night, Room, code_version, root_of
+from pipelines.night import Desk, Night, Room, code_version, premises_for
 from pipelines.waiting import flow, portal_deliveries, registered, strangers, waiting
 from pipelines.warrants import Warrants
 from schemas.ids import AgencyCode, System
@@ -44,9 +44,9 @@ def settle_portal(night: Night, desk: Desk, run: str) -> list[Report]:
 
 
 def _room(night: Night, house: House, system: System, run: str, agencies: Sequence[AgencyCode]) -> Room:
-    root = root_of(night, run)
-    warrants = Warrants(night.home, root, night.at, run, agencies)
-    return Room(night, house, find(system), root, run, warrants, Books(house, root))
+    premises = premises_for(night, run)
+    warrants = Warrants(night.home, premises, night.at, run, agencies)
+    return Room(night, house, find(system), premises, run, warrants, Books(house, premises))
 
 
 def _settle_flows(room: Room, flows: dict[AgencyCode | None, list[Delivery]], desk: Desk) -> list[Report]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from sqlalchemy import select
 
 from pipelines.lineage import Edge, edges_of
+from pipelines.premises import is_held
 from pipelines.warrants import Warrants
 from schemas.capability import Act
 from schemas.errors import Malformed
@@ -16,7 +17,7 @@ from schemas.fields import Field, Record
 from schemas.home import Home
 from schemas.ids import AgencyCode, System, agency_code
 from schemas.records import CANONICAL, RECORDS, exported_fields
-from store.agency import OpenShelf, Shelf, is_held
+from store.agency import OpenShelf, Shelf
 from store.export import as_lines
 from store.house import House
 from store.keys import Keyring, open_root

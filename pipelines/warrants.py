@@ -13,9 +13,8 @@ from typing import get_args
 
 from ledger.deeds import Deed
 from ledger.entry import History, Receipt, Window
-from ledger.keys import LogKeys
-from ledger.log import Log
 from ledger.minting import mint, mint_own
+from pipelines.premises import AgencyLog, Premises, premises_of
 from schemas.capability import Act, Capability, Standing, Warrant
 from schemas.errors import Refused
 from schemas.home import Home
@@ -52,16 +51,19 @@ class Warrants:
     """
 
     def __init__(
-        self, home: Home, root: Root, at: datetime, run: str | None = None, agencies: Iterable[AgencyCode] = ()
+        self,
+        home: Home,
+        root: Root | Premises,
+        at: datetime,
+        run: str | None = None,
+        agencies: Iterable[AgencyCode] = (),
     ) -> None:
-        self._home, self._keys, self._at = home, LogKeys(home, root), at
+        self._premises, self._at = premises_of(home, root), at
         self._run = self._since(run, agencies) if run is not None else _Run()
 
     def _since(self, run: str, agencies: Iterable[AgencyCode]) -> _Run:
-        known = _RUNS.setdefault((self._home.root, run, self._at), _Run())
-        for agency in agencies:
-            if agency not in known.began:
-                known.began[agency] = self.log(agency).stated_size()
+        known = _RUNS.setdefault((self._premises.home.root, run, self._at), _Run())
+        known.began |= self._premises.stated_sizes([a for a in agencies if a not in known.began])
         while len(_RUNS) > _RUNS_KEPT:
             del _RUNS[next(iter(_RUNS))]
         return known
@@ -89,8 +91,8 @@ class Warrants:
             self._run.read[agency] = replace(known, hashes=())
         return known
 
-    def log(self, agency: AgencyCode) -> Log:
-        return Log.at(self._home, agency, self._keys)
+    def log(self, agency: AgencyCode) -> AgencyLog:
+        return self._premises.log(agency)
 
     def _moment(self, history: History) -> datetime:
         first = self._run.began.setdefault(history.agency, history.head.size)

@@ -68,6 +68,7 @@ class Shelf:
         self.db.rollback()  # ends the reading transaction
         self.db.info["immediate"] = True
         try:
+            engine.on(self.db).fence(self.db, self.agency)
             yield self.db
             self.db.commit()
         except BaseException:

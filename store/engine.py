@@ -8,6 +8,7 @@ agency's. Values reach the database bound; no engine puts one into a text.
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -83,6 +84,17 @@ class Engine(Protocol):
 
     def eye(self) -> Connection | None:
         """A connection that sees the clear columns of everybody, to look for residue; None where files are searched."""
+        ...
+
+    # -- one writer an agency ------------------------------------------------------------------------------------------
+
+    def sole(self, agency: AgencyCode | None, patience: float | None) -> AbstractContextManager[None] | None:
+        """The agency's lock, on all machines; None where its shelf is a file, and a file is locked. `patience`: seconds
+        to wait for another holder, None for ever. Raises TryAgain after that."""
+        ...
+
+    def fence(self, db: Connection, agency: AgencyCode | None) -> None:
+        """Inside a transaction on the shelf: raises TryAgain when this process took the agency's lock and lost it."""
         ...
 
     # -- on an open connection -----------------------------------------------------------------------------------------

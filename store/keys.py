@@ -10,9 +10,9 @@ copy.
 import base64
 import json
 import os
-import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -25,10 +25,12 @@ from schemas.capability import Act, Capability
 from schemas.errors import Malformed, NotVerified, Refused
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
+from store.pages import NO_KEYS, FilePages, Pages, Sheet, connect
 from store.sealing import derive, framed, keyed, seal, unseal
 
 SCRYPT_N = 2**17  # 128 MiB and about two seconds: what a guess costs
 PAGE = 256
+KEPT = 4096  # pages in memory
 SIZE = 32
 NO_KEY = bytes(SIZE)
 ROOT_FORMAT = "depositaire-root-key/1"
@@ -105,13 +107,14 @@ def signer(home: Home, root: Root) -> Ed25519PrivateKey:
 class Keyring:
     """The keys of one agency (or of the portal). Use as a context manager."""
 
-    def __init__(self, path: Path, agency: AgencyCode | None, key: bytes) -> None:
+    def __init__(self, pages: Pages, agency: AgencyCode | None, key: bytes) -> None:
         self.agency = agency
         self._name = agency or "_portal"
-        self._db = _connect(path)
+        self._lie = pages
         self._pages_cipher = AESGCM(derive(key, "pages"))
         self._rows = AESGCM(derive(key, "rows"))
         self._pages: dict[int, bytearray] = {}
+        self._sums: dict[int, bytes] = {}
         self._ciphers: dict[int, AESGCM] = {}
         self.contents = AESGCM(derive(key, "contents"))
         self.index = keyed(derive(key, "index"))
@@ -122,16 +125,8 @@ class Keyring:
     @classmethod
     def open(cls, home: Home, root: Root, capability: Capability, create: bool = False) -> "Keyring":
         """The keys of the capability's agency. Raises Refused when there are none."""
-        agency = capability.agency
-        path = home.keyring(agency)
-        purpose = f"agency {agency or '_portal'}"
-        wrapped = _wrapped(path)
-        if wrapped is None and create:
-            _begin(path, root.wrap(os.urandom(SIZE), purpose))
-            wrapped = _wrapped(path)
-        if wrapped is None:
-            raise Refused("the keys of this agency do not exist: nothing is held for it, or it was erased")
-        return cls(path, agency, root.unwrap(wrapped, purpose))
+        key = agency_key(home, root, capability, create)
+        return cls(FilePages(home.keyring(capability.agency)), capability.agency, key)
 
     @staticmethod
     def destroy(home: Home, capability: Capability) -> bool:
@@ -156,7 +151,7 @@ class Keyring:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._db.close()
+        self._lie.close()
 
     def reference(self, system: System, table: str, key: str) -> str:
         """How the log names a row: nobody without this agency's key can tell which it is, or make another."""
@@ -166,19 +161,19 @@ class Keyring:
         """`count` new person keys, on disk before anything is sealed with them; returns their ids."""
         if count == 0:
             return range(0)
-        last = self._db.execute("SELECT no, used FROM page ORDER BY no DESC LIMIT 1").fetchone() or (0, 0)
+        last = self._lie.last()
         first = last[0] * PAGE + last[1] + 1
         fresh = memoryview(os.urandom(SIZE * count))
-        with self._db:
-            done = 0
-            while done < count:
-                no, slot = divmod(first - 1 + done, PAGE)
-                take = min(PAGE - slot, count - done)
-                page = self._page(no) if slot else bytearray(PAGE * SIZE)
-                page[slot * SIZE : (slot + take) * SIZE] = fresh[done * SIZE : (done + take) * SIZE]
-                self._pages[no] = page
-                self._store(no, slot + take, page)
-                done += take
+        sheets, done = [], 0
+        while done < count:
+            no, slot = divmod(first - 1 + done, PAGE)
+            take = min(PAGE - slot, count - done)
+            page = self._page(no) if slot else bytearray(PAGE * SIZE)
+            page[slot * SIZE : (slot + take) * SIZE] = fresh[done * SIZE : (done + take) * SIZE]
+            self._pages[no] = page
+            sheets.append(self._sheet(no, slot + take, page))
+            done += take
+        self._store(sheets)
         return range(first, first + count)
 
     def cipher(self, kid: int) -> AESGCM:
@@ -198,40 +193,62 @@ class Keyring:
 
     def destroy_persons(self, kids: Iterable[int]) -> int:
         """Destroy single person keys; doing it twice changes nothing. Returns how many were there."""
-        gone = 0
-        with self._db:
-            for kid in sorted(set(kids) - {0}):
-                no, slot = divmod(kid - 1, PAGE)
-                page = self._page(no)
-                if bytes(page[slot * SIZE : (slot + 1) * SIZE]) != NO_KEY:
-                    page[slot * SIZE : (slot + 1) * SIZE] = NO_KEY
-                    self._store(no, None, page)
-                    gone += 1
-                self._ciphers.pop(kid, None)
+        by_page: dict[int, list[int]] = {}
+        for kid in sorted(set(kids) - {0}):
+            by_page.setdefault((kid - 1) // PAGE, []).append((kid - 1) % PAGE)
+            self._ciphers.pop(kid, None)
+        gone, sheets = 0, []
+        for no, slots in by_page.items():
+            page = self._page(no)
+            there = [slot for slot in slots if bytes(page[slot * SIZE : (slot + 1) * SIZE]) != NO_KEY]
+            for slot in there:
+                page[slot * SIZE : (slot + 1) * SIZE] = NO_KEY
+            if there:
+                sheets.append(self._sheet(no, None, page))
+                gone += len(there)
         if gone:
-            self._db.execute("VACUUM")
+            self._store(sheets)
+            self._lie.vacuum()
         return gone
 
     def _page(self, no: int) -> bytearray:
         if no not in self._pages:
-            row = self._db.execute("SELECT sealed FROM page WHERE no = ?", (no,)).fetchone()
-            if row is None:
+            sealed = self._lie.load(no)
+            if sealed is None:
                 raise NotVerified("a page of person keys is missing")
-            if len(self._pages) > 4096:
+            if len(self._pages) > KEPT:
                 self._pages.clear()
-            self._pages[no] = bytearray(unseal(self._pages_cipher, row[0], framed(self._name, "page", str(no))))
+                self._sums.clear()
+            self._pages[no] = bytearray(unseal(self._pages_cipher, sealed, framed(self._name, "page", str(no))))
+            self._sums[no] = sha256(sealed).digest()
         return self._pages[no]
 
-    def _store(self, no: int, used: int | None, page: bytearray) -> None:
+    def _sheet(self, no: int, used: int | None, page: bytearray) -> Sheet:
         sealed = seal(self._pages_cipher, bytes(page), framed(self._name, "page", str(no)))
-        if used is None:
-            self._db.execute("UPDATE page SET sealed = ? WHERE no = ?", (sealed, no))
-        else:
-            self._db.execute(
-                "INSERT INTO page VALUES (?, ?, ?)"
-                " ON CONFLICT (no) DO UPDATE SET used = excluded.used, sealed = excluded.sealed",
-                (no, used, sealed),
-            )
+        return Sheet(no, used, sealed, self._sums.get(no))
+
+    def _store(self, sheets: Sequence[Sheet]) -> None:
+        """On disk; what this key ring believes of pages that could not be stored is forgotten."""
+        try:
+            self._lie.store(sheets)
+        except BaseException:
+            self._pages.clear()
+            self._sums.clear()
+            raise
+        self._sums |= {sheet.no: sha256(sheet.sealed).digest() for sheet in sheets}
+
+
+def agency_key(home: Home, root: Root, capability: Capability, create: bool = False) -> bytes:
+    """The key of the capability's agency, from its key ring. Raises Refused when there is none; `create` makes it."""
+    path = home.keyring(capability.agency)
+    purpose = f"agency {capability.agency or '_portal'}"
+    wrapped = _wrapped(path)
+    if wrapped is None and create:
+        _begin(path, root.wrap(os.urandom(SIZE), purpose))
+        wrapped = _wrapped(path)
+    if wrapped is None:
+        raise Refused(NO_KEYS)
+    return root.unwrap(wrapped, purpose)
 
 
 def _wrapped(path: Path) -> bytes | None:
@@ -239,7 +256,7 @@ def _wrapped(path: Path) -> bytes | None:
     left a file without one, which has sealed nothing."""
     if not path.exists():
         return None
-    with closing(_connect(path)) as db:
+    with closing(connect(path)) as db:
         if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'agency_key'").fetchone() is None:
             return None
         row = db.execute("SELECT wrapped FROM agency_key").fetchone()
@@ -249,7 +266,7 @@ def _wrapped(path: Path) -> bytes | None:
 def _begin(path: Path, wrapped: bytes) -> None:
     """Make a key ring, or make whole what a killed maker left; of two that do so at once the first stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(_connect(path)) as db:
+    with closing(connect(path, create=True)) as db:
         path.chmod(0o600)
         db.executescript(_RING)
         with db:
@@ -259,23 +276,10 @@ def _begin(path: Path, wrapped: bytes) -> None:
 def login(home: Home, agency: AgencyCode | None) -> str:
     """The password of an agency's login to the database, made when it is first asked for. It opens no row, and goes
     with the key ring: raises Refused when there is none."""
-    path = home.keyring(agency)
-    if not path.exists():
-        raise Refused("the keys of this agency do not exist: nothing is held for it, or it was erased")
-    with closing(_connect(path)) as db, db:
+    with closing(connect(home.keyring(agency))) as db, db:
         db.execute("CREATE TABLE IF NOT EXISTS login (id INTEGER PRIMARY KEY CHECK (id = 1), password TEXT NOT NULL)")
         db.execute("INSERT OR IGNORE INTO login VALUES (1, ?)", (base64.urlsafe_b64encode(os.urandom(SIZE)).decode(),))
         return str(db.execute("SELECT password FROM login").fetchone()[0])
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=30)
-    # No write-ahead log beside keys: old pages would outlive their destruction there. EXTRA: a commit survives a
-    # power cut.
-    db.execute("PRAGMA journal_mode = DELETE")
-    db.execute("PRAGMA synchronous = EXTRA")
-    db.execute("PRAGMA secure_delete = ON")
-    return db
 
 
 def _stretch(passphrase: str, salt: bytes, n: int) -> bytes:

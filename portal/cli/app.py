@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from portal.cli import anchoring, formats, instructing, leaving, looking, registering, serving, setting_up, syncing
+from portal.cli import (
+    anchoring,
+    formats,
+    hosting,
+    instructing,
+    leaving,
+    looking,
+    registering,
+    serving,
+    setting_up,
+    syncing,
+)
 from portal.cli.help import group
 from portal.cli.options import AS_JSON, AT, HOME, KEYS, QUIET, add
 from portal.cli.words import say
@@ -36,7 +47,7 @@ def _subgroup(name: str, panel: str) -> typer.Typer:
 add(app, "init", setting_up.init, say("group.setup"))
 agencies = _subgroup("agencies", "group.setup")
 add(agencies, "load", setting_up.load)
-add(agencies, "list", setting_up.listed)
+add(agencies, "list", setting_up.listed, anywhere=True)
 store = _subgroup("store", "group.setup")
 add(store, "check", setting_up.check_store)
 add(store, "upgrade", setting_up.upgrade_store)
@@ -46,19 +57,23 @@ add(sources, "load", setting_up.load_sources)
 policy = _subgroup("policy", "group.setup")
 add(policy, "set", setting_up.set_policy)
 add(policy, "list", setting_up.policies)
+host = _subgroup("host", "group.setup")
+add(host, "serve", hosting.serve)
+add(host, "admit", hosting.admit)
+add(host, "dismiss", hosting.dismiss)
 add(app, "instruct", instructing.instruct, say("group.setup"))
 add(app, "instructions", instructing.instructions, say("group.setup"))
-add(app, "sync", syncing.sync, say("group.daily"))
+add(app, "sync", syncing.sync, say("group.daily"), anywhere=True)
 add(app, "anchor", anchoring.anchor, say("group.daily"))
-add(app, "status", looking.status, say("group.look"))
-add(app, "quarantine", looking.quarantine, say("group.look"))
+add(app, "status", looking.status, say("group.look"), anywhere=True)
+add(app, "quarantine", looking.quarantine, say("group.look"), anywhere=True)
 add(app, "trace", looking.trace, say("group.look"))
 add(app, "register", registering.register, say("group.look"))
 add(app, "up", serving.up, say("group.look"))
-add(app, "worker", serving.worker, say("group.daily"))
-add(app, "lineage", formats.lineage, say("group.formats"))
-add(app, "layouts", formats.layouts, say("group.formats"))
-add(app, "inspect", formats.inspect, say("group.formats"))
+add(app, "worker", serving.worker, say("group.daily"), anywhere=True)
+add(app, "lineage", formats.lineage, say("group.formats"), anywhere=True)
+add(app, "layouts", formats.layouts, say("group.formats"), anywhere=True)
+add(app, "inspect", formats.inspect, say("group.formats"), anywhere=True)
 add(app, "export", leaving.export, say("group.leave"))
 retention = _subgroup("retention", "group.leave")
 add(retention, "plan", leaving.plan)

@@ -10,6 +10,7 @@ import typer
 from portal.cli.help import Command
 from portal.cli.setting import Setting
 from portal.cli.words import say
+from schemas.errors import Refused
 
 Agency = Annotated[str, typer.Option("--agency", metavar="CODE", help=say("option.agency"))]
 AgencyOrNone = Annotated[str | None, typer.Option("--agency", metavar="CODE", help=say("option.agency"))]
@@ -38,17 +39,20 @@ def _common() -> list[inspect.Parameter]:
     ]
 
 
-def told(run: Run) -> Callable[..., None]:
+def told(run: Run, anywhere: bool = False) -> Callable[..., None]:
     """A command that takes the common options, after its name or before it, and exits with the code that `run` returns.
 
-    `run` is called with a Setting and its own options.
+    `run` is called with a Setting and its own options. `anywhere`: also on a machine that only synchronises.
     """
     own = list(inspect.signature(run).parameters.values())[1:]
 
     def command(ctx: typer.Context, **given: Any) -> None:
         before: dict[str, Any] = ctx.find_root().obj or {}
         home, keys, at, as_json, quiet = (given.pop(p.name) or before.get(p.name) for p in _common())
-        raise typer.Exit(run(Setting.of(home, keys, bool(as_json), bool(quiet), at), **given) or 0)
+        setting = Setting.of(home, keys, bool(as_json), bool(quiet), at)
+        if not anywhere and setting.has_home:
+            _at_home(setting)
+        raise typer.Exit(run(setting, **given) or 0)
 
     first = inspect.Parameter("ctx", _NAMED, annotation=typer.Context)
     mine = [p.replace(kind=_NAMED) for p in own]
@@ -58,7 +62,17 @@ def told(run: Run) -> Callable[..., None]:
     return command
 
 
-def add(app: typer.Typer, name: str, run: Run, panel: str | None = None) -> None:
+def _at_home(setting: Setting) -> None:
+    """Raises Refused on a machine that only synchronises: it has neither the keys nor the logs."""
+    from pipelines.host.settings import is_worker
+
+    if is_worker(setting.home):
+        raise Refused(
+            "this machine only synchronises for a home that is elsewhere", "Do this on the home's own machine."
+        )
+
+
+def add(app: typer.Typer, name: str, run: Run, panel: str | None = None, anywhere: bool = False) -> None:
     """Hang a command into a group; its help is the catalogue's `help.<…>`."""
     prefix = f"{app.info.name}." if isinstance(app.info.name, str) else ""
-    app.command(name, cls=Command, help=say(f"help.{prefix}{name}"), rich_help_panel=panel)(told(run))
+    app.command(name, cls=Command, help=say(f"help.{prefix}{name}"), rich_help_panel=panel)(told(run, anywhere))

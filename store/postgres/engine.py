@@ -1,8 +1,9 @@
 """Shared tables, the agency leading every key; each agency through a login of its own (row-level security)."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import psycopg
@@ -19,6 +20,7 @@ from store.engine import Standing
 from store.postgres import install
 from store.postgres.copying import HEAD, TAIL, body
 from store.postgres.faults import faults
+from store.postgres.locks import Locks
 from store.postgres.sessions import Sessions, told
 from store.postgres.settings import Login, Settings
 from store.tables import HOLDING_TABLES, LINE
@@ -28,17 +30,46 @@ CHUNK = 50_000
 _SMALL = frozenset({"live", "dropped", "receipted"})
 
 
+class Desk(Protocol):
+    """What the engine asks the machine for that has the keys, and the login that makes the tables."""
+
+    def login(self, agency: AgencyCode | None) -> str:
+        """The password of an agency's login. Raises Refused where there are no keys."""
+        ...
+
+    def vacuum(self, schema: str) -> None: ...
+
+
+class _Here:
+    """This machine."""
+
+    def __init__(self, home: Home, settings: Settings) -> None:
+        self._home, self._settings = home, settings
+
+    def login(self, agency: AgencyCode | None) -> str:
+        return keys.login(self._home, agency)
+
+    def vacuum(self, schema: str) -> None:
+        install.vacuum(self._settings, schema)
+
+
 class PostgresEngine:
     """The database of one home (`store.engine.Engine`)."""
 
     def __init__(self, home: Home) -> None:
-        self._home = home
         self._settings = Settings.read(home)
         self._sessions = Sessions(self._settings)
         self._looked_at = False
+        self._locks = Locks(self._sessions.apart)
+        self._desk: Desk = _Here(home, self._settings)
 
     def close(self) -> None:
+        self._locks.close()
         self._sessions.close()
+
+    def lean_on(self, desk: Desk) -> None:
+        """On a machine that has no keys of its own."""
+        self._desk = desk
 
     # -- the house -----------------------------------------------------------------------------------------------------
 
@@ -120,11 +151,19 @@ class PostgresEngine:
     def eye(self) -> Connection:
         return self._sessions.eye()
 
+    # -- one writer an agency ------------------------------------------------------------------------------------------
+
+    def sole(self, agency: AgencyCode | None, patience: float | None) -> AbstractContextManager[None]:
+        return self._locks.sole(agency, patience)
+
+    def fence(self, db: Connection, agency: AgencyCode | None) -> None:
+        self._locks.fence(db, agency)
+
     # -- on an open connection -----------------------------------------------------------------------------------------
 
     def scrub(self, db: Connection) -> None:
         db.rollback()
-        install.vacuum(self._settings, "shelf" if db.info.get("leading") else "house")
+        self._desk.vacuum("shelf" if db.info.get("leading") else "house")
 
     def put_lines(self, db: Connection, columns: Mapping[str, Sequence[Any]]) -> None:
         names = [c.name for c in LINE.c]
@@ -190,7 +229,7 @@ class PostgresEngine:
     # -- logins --------------------------------------------------------------------------------------------------------
 
     def _login(self, agency: AgencyCode | None) -> Login:
-        return Login(self._settings.agency(agency), keys.login(self._home, agency))
+        return Login(self._settings.agency(agency), self._desk.login(agency))
 
     def _mine(self, db: Connection) -> Connection:
         db.info["engine"] = self

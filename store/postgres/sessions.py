@@ -24,8 +24,17 @@ _SETTINGS = " ".join(
     for name, value in {
         "search_path": "shelf,house,dep", "jit": "off", "client_min_messages": "warning", "timezone": "UTC",
         "row_security": "on", "lock_timeout": "60s", "idle_in_transaction_session_timeout": "30min",
+        # A machine that was cut off is given up after 25 seconds, and its locks are free.
+        "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "25s", "client_connection_check_interval": "5s",
     }.items()
 )  # fmt: skip
+
+
+# The same from this end.
+_KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000,
+}  # fmt: skip
 
 
 class Sessions:
@@ -45,6 +54,10 @@ class Sessions:
 
     def clerk(self) -> Connection:
         return self._opened(self._clerk, self._settings.clerk)
+
+    def apart(self) -> Connection:
+        """As the clerk; each statement alone."""
+        return self.clerk().execution_options(isolation_level="AUTOCOMMIT")
 
     def broom(self) -> Connection:
         return self._opened(self._own, self._settings.broom)
@@ -89,8 +102,9 @@ class Sessions:
         """Called by SQLAlchemy, in the thread that asked."""
         login: Login = getattr(self._who, "login", None) or self._settings.clerk
         return psycopg.connect(
-            self._settings.address, user=login.role, password=login.password, options=_SETTINGS, connect_timeout=15
-        )
+            self._settings.address, user=login.role, password=login.password, options=_SETTINGS, connect_timeout=15,
+            **_KEEPALIVE,
+        )  # fmt: skip
 
 
 def manager(settings: Settings) -> psycopg.Connection:

@@ -2,18 +2,18 @@
 
 The settings lie with the keys (`keys/store.json`, readable by their owner alone). `manager` is the URL that was given
 to `depositaire init`: it makes and migrates tables and rewrites them after an erasure; a machine that only
-synchronises does without it.
+synchronises does without it, and has a login of its own in the clerk's place.
 """
 
 import json
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from schemas.errors import Malformed
+from schemas.errors import Malformed, Refused
 from schemas.home import PORTAL, Home
 from schemas.ids import AgencyCode
 
@@ -38,9 +38,10 @@ class Settings:
     prefix: str
     address: str
     clerk_password: str
-    broom_password: str
-    eye_password: str
+    broom_password: str | None
+    eye_password: str | None
     manager: str | None
+    worker: str | None = None  # whose settings these are, when they are not the home's own
 
     def __repr__(self) -> str:
         return f"Settings({self.prefix})"
@@ -83,20 +84,36 @@ class Settings:
 
     @property
     def clerk(self) -> Login:
-        return Login(f"{self.prefix}_clerk", self.clerk_password)
+        role = f"{self.prefix}_clerk" if self.worker is None else self.role_of_worker(self.worker)
+        return Login(role, self.clerk_password)
 
     @property
     def broom(self) -> Login:
-        return Login(f"{self.prefix}_broom", self.broom_password)
+        return Login(f"{self.prefix}_broom", _there(self.broom_password))
 
     @property
     def eye(self) -> Login:
         """Searches what is held for what should be gone. It sees no sealed column."""
-        return Login(f"{self.prefix}_eye", self.eye_password)
+        return Login(f"{self.prefix}_eye", _there(self.eye_password))
 
     def agency(self, agency: AgencyCode | None) -> str:
         """The role of an agency (None: of the portal's own accounts)."""
         return f"{self.prefix}_a_{agency or PORTAL}"
+
+    def role_of_worker(self, name: str) -> str:
+        return f"{self.prefix}_w_{name}"
+
+    def of_worker(self, name: str, password: str) -> "Settings":
+        """What a machine is told that only synchronises."""
+        return replace(self, worker=name, clerk_password=password, broom_password=None, eye_password=None, manager=None)
+
+
+def _there(password: str | None) -> str:
+    if password is None:
+        raise Refused(
+            "this machine does not know that login of the database", "Do this on the machine that has the home."
+        )
+    return password
 
 
 def parsed(url: str) -> URL:

@@ -124,6 +124,14 @@ class SqliteEngine:
     def eye(self) -> None:
         """The files themselves are searched."""
 
+    # -- one writer an agency ------------------------------------------------------------------------------------------
+
+    def sole(self, agency: AgencyCode | None, patience: float | None) -> None:
+        """The files' own (`pipelines.locks`)."""
+
+    def fence(self, db: Connection, agency: AgencyCode | None) -> None:
+        """The kernel takes no lock away from a process that lives."""
+
     # -- on an open connection -----------------------------------------------------------------------------------------
 
     def scrub(self, db: Connection) -> None:

@@ -86,7 +86,8 @@ def test_what_changes_or_vanishes_after_it_was_listed_waits_for_the_next_night(
     assert first.arrivals is not None
     listed = {a: first.arrivals.files(a, "sdgi") for a in ("A0001", "A0002", "A0003")}
     (changed,), (gone,) = [v for v in listed.values() if v][:2]
-    client.put_object(Bucket=INBOX.name, Key=INBOX.key(f"A0001/sdgi/{changed.name}"), Body=b"x" * changed.size)
+    size = next(o.size for o in listed_objects(first) if o.name == changed.name)
+    client.put_object(Bucket=INBOX.name, Key=INBOX.key(f"A0001/sdgi/{changed.name}"), Body=b"x" * size)
     client.delete_object(Bucket=INBOX.name, Key=next(o.key for o in listed_objects(first) if o.name == gone.name))
     found = told(settled(installation, first))
     assert found.pop(changed.name) == found.pop(gone.name) == ("refused", "source.unreachable")

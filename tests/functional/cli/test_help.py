@@ -15,7 +15,8 @@ DEPOSITAIRE = Path(sys.executable).parent / "depositaire"
 COMMANDS = (
     "init", "agencies load", "agencies list", "sources set", "sources load", "policy set", "policy list", "instruct",
     "instructions", "sync", "status", "quarantine", "trace", "register", "up", "lineage", "layouts", "inspect",
-    "export", "retention plan", "retention run", "evidence", "verify", "anchor",
+    "export", "retention plan", "retention run", "evidence", "verify", "anchor", "host serve", "host admit",
+    "host dismiss",
 )  # fmt: skip
 HEAVY = ("pyarrow", "pandas", "numpy", "sqlalchemy", "dagster", "lxml", "great_expectations", "cryptography", "rich",
          "reportlab")  # fmt: skip

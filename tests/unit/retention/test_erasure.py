@@ -320,6 +320,7 @@ def test_an_agency_that_is_being_synchronised_waits_for_the_next_run_and_the_oth
     assert only(erasure.run(installation.broom, CLOSED)).problem is None
 
 
+@pytest.mark.files
 def test_a_lock_that_was_removed_while_somebody_waited_for_it_is_not_held_by_two(installation: Installation) -> None:
     order: list[str] = []
 
