@@ -16,7 +16,7 @@ class Broker:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = int(free.getsockname()[1])
-        self.url = f"redis://:fabriqu%C3%A9@127.0.0.1:{self._port}/0"
+        self.url = f"redis://:fabriqu%C3%A9@localhost:{self._port}/0"
         self._child: subprocess.Popen[bytes] | None = None
         self.start()
 

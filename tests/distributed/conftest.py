@@ -153,7 +153,9 @@ def _remote(home: Home) -> RemoteJobOrigin:
 
 
 def kill(worker: "subprocess.Popen[bytes]") -> None:
-    """At once, with everything that it started."""
+    """At once, with everything that it started. Twice is once: a number is another process's as soon as it is free."""
+    if worker.returncode is not None:
+        return
     for pid in sessions_below(worker.pid):
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)

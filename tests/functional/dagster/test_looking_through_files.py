@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.defs import trace
+from pipelines.defs import trace_files as trace
 
 # Fills a file and cuts it, by turns, until it is ended.
 _CUTTING = """
@@ -18,7 +18,7 @@ while True:
 _LOOKING = """
 import sys
 from pathlib import Path
-from pipelines.defs.trace import _in_bytes
+from pipelines.defs.trace_files import _in_bytes
 for _ in range(100):
     assert not _in_bytes(Path(sys.argv[1]), b"A0001")
 """
