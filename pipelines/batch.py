@@ -15,7 +15,7 @@ from pipelines.gatekeeping import Awaited, Ready, before_opening, fetch, look
 from pipelines.inbox import Afar
 from pipelines.locks import sole
 from pipelines.night import Desk, Room, code_version
-from schemas.admission import Admitted, admit
+from schemas.admission import Admitted, admit, numbered
 from schemas.frames import Reading
 from schemas.ids import System
 from schemas.report import Report
@@ -103,7 +103,7 @@ def _broken(ready: Ready) -> Report:
 def _read(room: Room, ready: list[Ready]) -> Admitted:
     opened = [r.opened for r in ready]
     recalled = _recall(room, ready)
-    reading = room.connector.read(opened, recalled)
+    reading = numbered(room.connector.read(opened, recalled))
     if room.connector.system is System.PORTAL:
         reading = room.books.without_erased(reading)
     mandates = [r.mandate for r in ready]
@@ -113,8 +113,8 @@ def _read(room: Room, ready: list[Ready]) -> Admitted:
 
 
 def _closed(reading: Reading, ready: list[Ready]) -> np.ndarray:
-    """Per line number: whether it yields a row that a restriction of its agency names (R2)."""
-    line_d = reading.lines["d"].to_numpy()[np.argsort(reading.lines["line"].to_numpy())]
+    """Per line of a numbered reading: whether it yields a row that a restriction of its agency names (R2)."""
+    line_d = reading.lines["d"].to_numpy()
     frozen = np.zeros(len(reading.lines), bool)
     for d, each in enumerate(ready):
         targets = each.mandate.rows_closed if each.mandate is not None else {}

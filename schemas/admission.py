@@ -60,12 +60,12 @@ def admit(
 
     `mandates` has one mandate a delivery (None for the portal's own data, which needs no instruction: R40). `yields`
     says which records a source table can yield, so that a line that could not be read is withheld too when nothing of
-    its source table is instructed. `closed`: per line number (0, 1, 2 …), whether it yields a row that a restriction
+    its source table is instructed. `closed`: per line of a `numbered` reading, whether it yields a row that a restriction
     names (`schemas.restriction`). Raises Refused when a mandate is not of the agency whose delivery it is.
     """
     if [m.agency if m is not None else None for m in mandates] != [a.agency for a in reading.deliveries]:
         raise Refused("what was allowed is of another agency", "Admit each delivery under its own agency's mandate.")
-    reading = _numbered(reading)
+    reading = numbered(reading)
     fields = [_fields_by_record(reading, m) for m in mandates]
     by_row = _not_ending(reading, closed) if closed is not None else np.zeros(len(reading.lines), bool)
     frozen = _frozen(reading, mandates, yields) | by_row
@@ -130,7 +130,7 @@ def _filled(table: pa.Table, column: str, line_d: np.ndarray, deliveries: int) -
     return np.bincount(line_d[there], minlength=deliveries)
 
 
-def _numbered(reading: Reading) -> Reading:
+def numbered(reading: Reading) -> Reading:
     """Lines in the order of their numbers and numbered 0, 1, 2 …: below here a line number is a position."""
     numbers = reading.lines["line"].to_numpy()
     if np.array_equal(numbers, np.arange(len(numbers))):

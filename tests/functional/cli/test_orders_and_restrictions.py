@@ -16,6 +16,7 @@ from schemas.ids import AgencyCode
 from store import engine
 from store.keys import open_root
 from store.sqlite import guard
+from tests import engines
 from tests.functional.cli.conftest import INSTRUCTION, SAMPLES, Desk
 
 COMMON = 'reference = "AVENANT-3"\nchannel = "letter"\ngiven_by = "gerance"\n'
@@ -104,6 +105,38 @@ def test_a_restricted_person_is_not_brought_up_to_date(after_night: Desk) -> Non
     assert report["quarantined"] == [q for q in report["quarantined"] if q["reason"] != "row.dangling_ref"]
     assert entries(after_night, "Exceeded") == [], "a restriction is no excess of the source"
     assert of_person(exported(after_night, "during"), "sdgi", key) == {}
+
+
+@pytest.mark.parametrize("system", ["sdgi", "gpi", "login", "spilasuite"])
+def test_a_restriction_holds_back_the_lines_that_it_means_and_no_other(
+    system: str, after_night: Desk, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def tables(desk: Desk, name: str) -> dict[str, list[dict[str, Any]]]:
+        mine = {n: [r for r in rows if r["source_system"] == system] for n, rows in exported(desk, name).items()}
+        return {n: rows for n, rows in mine.items() if rows}
+
+    root = tmp_path_factory.mktemp("free")
+    engines.copied(after_night.root, root / "copy")
+    free = Desk(root / "copy")
+    before = tables(free, "before")
+    sync(free, "2026-01-06", system)
+    after = tables(free, "after")
+
+    def touching(tables: dict[str, list[dict[str, Any]]], key: str, wanted: bool) -> dict[str, list[dict[str, Any]]]:
+        found = {n: [r for r in rows if bool(of_person({n: [r]}, system, key)) is wanted] for n, rows in tables.items()}
+        return {n: rows for n, rows in found.items() if rows}
+
+    keys = {r["source_key"] for r in before["person"] if r["ended_reason"] is None}
+    changed = [k for k in sorted(keys) if touching(before, k, True) != touching(after, k, True)]
+    changed = [k for k in changed if all(r["ended_reason"] is None for r in after["person"] if r["source_key"] == k)]
+    key = changed[0]
+    made = instruct(after_night, "restrict", f'scope = "person"\nsystem = "{system}"\nkeys = [{json.dumps(key)}]')
+    *_, report = sync(after_night, "2026-01-06", system)
+    assert sum(c.get("withheld", 0) for c in report["tables"].values()) > 0
+    assert after_night("instruct", "--agency", CODE, "--withdraw", made, "--at", "2026-01-06T07:00").code == 0
+    came = tables(after_night, "came")
+    assert touching(came, key, True) == touching(before, key, True)
+    assert touching(came, key, False) == touching(after, key, False)
 
 
 def test_a_restricted_building_takes_its_lots_and_what_stands_on_them(after_night: Desk) -> None:
