@@ -127,7 +127,7 @@ def _read(task: Task) -> Prepared:
 
     def work() -> Done:
         lines = rows = 0
-        for batch in in_batches(deliveries):
+        for batch in in_batches(deliveries, connector.weight):
             opened = [connector.open(Permitted.of(d, leave), Known(sirets[d.agency or ""])) for d in batch]
             reading = connector.read(opened, Recalled())
             lines += len(reading.lines)

@@ -31,7 +31,7 @@ PLACES: tuple[tuple[str, str, str], ...] = (
     ("absences", "store.keep", "absentees"),
     ("absences", "store.keep", "apply_absences"),
     ("endings", "store.keep", "apply_endings"),
-    ("write: rest", "store.keep", "write_lines"),
+    ("write: rest", "store.writing", "Writing.write_lines"),
     ("write: lines", "store.writing", "_own"),
     ("write: held rows", "store.agency", "Shelf.row_states"),
     ("write: person keys", "store.keys", "Keyring.allocate"),

@@ -7,7 +7,7 @@ column.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -129,6 +129,13 @@ class Connector(Protocol):
 
     def read(self, opened: Sequence[Opened], recalled: Recalled) -> Reading:
         """All lines of all these deliveries, normalised. Never raises for a bad line: it is quarantined."""
+
+    def weight(self, delivery: Delivery) -> int:
+        """About how many bytes of memory reading, checking and keeping it at once takes; 0 when nobody can tell."""
+
+    def slices(self, opened: Opened, recalled: Recalled, lines: int) -> Iterator[Reading]:
+        """The same as `read` of one delivery, at most so many lines at a time and in the same order; in each, lines are
+        numbered 0, 1, 2 …, and a line and all its rows are in one. What was opened may be used up."""
 
 
 def digest_of_file(delivery: Delivery) -> str | None:

@@ -1,26 +1,29 @@
 """One batch of deliveries, at most one an agency: opened, read as one frame, admitted, checked, kept, receipted."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from copy import copy
+from dataclasses import replace
 from functools import partial
+from itertools import repeat
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from connectors.base import Delivery, Recalled
 from pipelines import beside, quality
 from pipelines.gatekeeping import Awaited, Ready, before_opening, fetch, look
-from pipelines.inbox import Afar
+from pipelines.inbox import Afar, at_hand
 from pipelines.locks import sole
 from pipelines.night import Desk, Room, code_version
-from schemas.admission import Admitted, admit, numbered
+from schemas.admission import Admitted, Excess, admit, numbered
 from schemas.frames import Reading
 from schemas.ids import System
 from schemas.report import Report
 from schemas.restriction import closed_keys, is_closed
 from store.keep import Errand, keep
+from store.spool import Spool, of_settling
 
 
 def settle_batch(
@@ -83,16 +86,67 @@ def _groups(here: Sequence[Report | Ready | Awaited]) -> Iterator[list[Report | 
 
 def _settle_ready(room: Room, ready: list[Ready], desk: Desk) -> Iterator[Report | Delivery]:
     """Reports; deliveries instead of which nothing was kept because what allowed them changed meanwhile."""
+    if len(ready) == 1 and room.connector.weight(at_hand(ready[0].delivery)) > room.night.memory // 3:
+        yield from _settle_large(room, ready[0], desk)
+        return
     while ready:
         admitted = _read(room, ready)
-        broken = _examine(room, ready, admitted, desk)
+        examination = quality.Examination(room.connector.system)
+        _examine(examination, admitted)
+        broken = _told(examination.findings(), examination, ready, desk)
         if not broken:
-            yield from _keep(room, ready, admitted)
+            yield from _keep(room, ready, admitted, admitted.excess)
             return
         reports = [_broken(ready[d]) for d in sorted(broken)]
         room.note(reports)
         yield from reports
         ready = [r for d, r in enumerate(ready) if d not in broken]
+
+
+def _settle_large(room: Room, ready: Ready, desk: Desk) -> Iterator[Report | Delivery]:
+    """One delivery, a slice at a time."""
+    with Spool(room.night.home.root) as spool:
+        examination = quality.Examination(room.connector.system, one=True)
+        for admitted in _slices(room, ready):
+            _examine(examination, admitted)
+            spool.take(admitted)
+            del admitted
+            pa.default_memory_pool().release_unused()
+        ready.opened = replace(ready.opened, raw=None)
+        if _told(examination.findings(), examination, [ready], desk):
+            report = _broken(ready)
+            room.note([report])
+            yield report
+        else:
+            yield from _keep(room, [ready], spool, (spool.excess,))
+
+
+def _slices(room: Room, ready: Ready) -> Iterator[Admitted]:
+    """The slices of a delivery, each through the gate. Which rows a restriction names is told from all of them."""
+    lines, mandate = room.night.slice_lines, ready.mandate
+    recalled = _recall(room, [ready])
+    closed: Iterator[np.ndarray | None] = repeat(None)
+    if mandate is not None and mandate.rows_closed:
+        closed = iter(_closed_in_slices(room, ready, recalled))
+    for reading, frozen in zip(room.connector.slices(ready.opened, recalled, lines), closed, strict=False):
+        kept = room.books.without_erased(reading) if room.connector.system is System.PORTAL else reading
+        yield admit(kept, [mandate], room.connector.yields, frozen)
+
+
+def _closed_in_slices(room: Room, ready: Ready, recalled: Recalled) -> list[np.ndarray]:
+    """By slice and line: whether it yields a row that a restriction names. The delivery is read once more for it."""
+    rows: dict[str, list[pa.Table]] = {}
+    bounds = [0]
+    told = replace(ready.opened, raw=copy(ready.opened.raw))
+    for reading in room.connector.slices(told, recalled, room.night.slice_lines):
+        for name, table in reading.rows.items():
+            number = pa.array(table["line"].to_numpy() + bounds[-1], pa.int64())
+            rows.setdefault(name, []).append(of_settling(name, table).set_column(0, "line", number))
+        bounds.append(bounds[-1] + len(reading.lines))
+    assert ready.mandate is not None
+    frozen = np.zeros(bounds[-1], bool)
+    _close({name: pa.concat_tables(each) for name, each in rows.items()}, ready, room.connector.system, frozen)
+    return np.split(frozen, bounds[1:-1])
 
 
 def _broken(ready: Ready) -> Report:
@@ -121,11 +175,17 @@ def _closed(reading: Reading, ready: list[Ready]) -> np.ndarray:
         if not targets:
             continue
         mine = {n: t.filter(pa.array(line_d[t["line"].to_numpy()] == d)) for n, t in reading.rows.items()}
-        refer = partial(each.shelf.keyring.reference, reading.system)
-        closed = closed_keys(mine, targets, refer, each.shelf.standing(reading.system))
-        for name, table in mine.items():
-            frozen[table["line"].to_numpy()[is_closed(name, table, closed)]] = True
+        _close(mine, each, reading.system, frozen)
     return frozen
+
+
+def _close(rows: Mapping[str, pa.Table], ready: Ready, system: System, frozen: np.ndarray) -> None:
+    """Marks the lines of one delivery that yield a closed row."""
+    targets = ready.mandate.rows_closed if ready.mandate is not None else {}
+    refer = partial(ready.shelf.keyring.reference, system)
+    closed = closed_keys(rows, targets, refer, ready.shelf.standing(system))
+    for name, table in rows.items():
+        frozen[table["line"].to_numpy()[is_closed(name, table, closed)]] = True
 
 
 def _recall(room: Room, ready: list[Ready]) -> Recalled:
@@ -139,32 +199,31 @@ def _recall(room: Room, ready: list[Ready]) -> Recalled:
     return Recalled({name: pa.concat_tables(tables).combine_chunks() for name, tables in found.items()})
 
 
-def _examine(room: Room, ready: list[Ready], admitted: Admitted, desk: Desk) -> set[int]:
-    """Invariants that the connectors already guarantee, checked by other means; returns the deliveries that break
-    one."""
-    reading = admitted.reading
-    line_d = reading.lines["d"].to_numpy()
-    frames = {}
-    for name, table in reading.rows.items():
+def _examine(examination: quality.Examination, admitted: Admitted) -> None:
+    """Invariants that the connectors already guarantee, looked at by other means."""
+    line_d = admitted.reading.lines["d"].to_numpy()
+    for name, table in admitted.reading.rows.items():
         if len(table):
-            with_d = table.append_column("d", pa.array(line_d[table["line"].to_numpy()]))
-            frames[name] = with_d.to_pandas(types_mapper=pd.ArrowDtype)
-    if not frames:
-        return set()
-    findings = quality.examine(frames, room.connector.system)
+            examination.look(name, table.append_column("d", pa.array(line_d[table["line"].to_numpy()])))
+
+
+def _told(findings: quality.Findings, examination: quality.Examination, ready: Sequence[Ready], desk: Desk) -> set[int]:
+    """Tells the desk; returns the deliveries that break an invariant."""
     agencies = [a for r in ready if (a := r.opened.arrived.agency) is not None]
     broken: dict[str, dict[str, int]] = {}
     for (table_name, rule), by_d in findings.broken.items():
         broken.setdefault(table_name, {})[rule] = sum(by_d.values())
-    for name, frame in frames.items():
-        desk.checked(name, len(frame), broken.get(name, {}), agencies)
+    for name, rows in examination.rows.items():
+        desk.checked(name, rows, broken.get(name, {}), agencies)
     return {d for by_d in findings.broken.values() for d in by_d}
 
 
 # -- keeping -----------------------------------------------------------------------------------------------------------
 
 
-def _keep(room: Room, ready: list[Ready], admitted: Admitted) -> Iterator[Report | Delivery]:
+def _keep(
+    room: Room, ready: list[Ready], admitted: Admitted | Spool, excess: Sequence[Excess]
+) -> Iterator[Report | Delivery]:
     """What was kept is told once the journal and the agency's log have it. When keeping stops at a fault, those before
     it are told all the same."""
     errand = Errand(room.run, room.night.at, code_version())
@@ -177,7 +236,7 @@ def _keep(room: Room, ready: list[Ready], admitted: Admitted) -> Iterator[Report
     kept = {d: report for d, report in ended if report is not None}
     # The journal first: whoever finds a delivery without its receipt makes up for both.
     room.note(list(kept.values()))
-    failed = room.receipt([(ready[d].shelf, report, admitted.excess[d]) for d, report in kept.items()])
+    failed = room.receipt([(ready[d].shelf, report, excess[d]) for d, report in kept.items()])
     without = dict(zip(kept, failed, strict=True))
     for d, report in ended:
         if report is None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from connectors.base import Connector, Delivery
 from ledger.entry import UNNAMED
-from pipelines import inbox
+from pipelines import inbox, memory
 from pipelines.books import Books
 from pipelines.inbox import Inbox
 from pipelines.premises import Local, Premises, served
@@ -39,11 +39,17 @@ class Night:
     systems: tuple[System, ...]
     agencies: tuple[AgencyCode, ...] | None = None
     passphrase: str | None = field(default=None, repr=False)
+    memory: int = memory.USUAL
     # The inbox itself. One in an object store is listed once a night.
     arrivals: Inbox | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arrivals", inbox.of(self.home, self.inbox))
+
+    @property
+    def slice_lines(self) -> int:
+        """Lines of a slice: a line is about 32 KiB of work at the most, all its rows and their ciphertexts included."""
+        return max(1, self.memory // 32_768)
 
 
 class Desk(Protocol):

@@ -101,21 +101,42 @@ class Findings:
     rules: Mapping[str, int] = field(default_factory=dict)
 
 
-def examine(admitted: Mapping[str, "pd.DataFrame | pa.Table"], system: System) -> Findings:
-    """Look at the admitted rows of many deliveries at once; only if a rule is broken, at each delivery by itself.
+class Examination:
+    """Looks at admitted rows of many deliveries, table by table; only if a rule is broken, at each delivery by itself.
+    `one`: they are slices of one delivery, and nothing of them is kept here."""
 
-    A frame has the columns d (the delivery), line, source_key and the fields of its record, as Arrow columns.
-    """
-    tables = {name: _arrow(frame) for name, frame in admitted.items() if name in RECORDS and len(frame)}
-    if not tables:
-        return Findings()
-    seen = _Seen(system)
-    for name, table in tables.items():
-        seen.look(RECORDS[name], table)
-    rules = {name: len({r for t, r in zip(seen.table, seen.rule, strict=True) if t == name}) for name in tables}
-    if not _judge(seen.frame(), system):
-        return Findings({}, rules)
-    return Findings(_by_delivery(tables, system), rules)
+    def __init__(self, system: System, one: bool = False) -> None:
+        self._seen = _Seen(system)
+        self._tables: dict[str, pa.Table] | None = None if one else {}
+        self.rows: Counter[str] = Counter()
+
+    def look(self, name: str, table: pa.Table) -> None:
+        """A table has the columns d (the delivery), line, source_key and the fields of its record."""
+        if name not in RECORDS:
+            return
+        self.rows[name] += len(table)
+        self._seen.look(RECORDS[name], table)
+        if self._tables is not None:
+            self._tables[name] = table
+
+    def findings(self) -> Findings:
+        if not self.rows:
+            return Findings()
+        rules = {name: len({rule for t, rule, _, _ in self._seen.rows if t == name}) for name in self.rows}
+        if not _judge(self._seen.frame(), self._seen.system):
+            return Findings({}, rules)
+        if self._tables is None:
+            return Findings(_broken(self._seen.frame().assign(d=0), self._seen.system), rules)
+        return Findings(_by_delivery(self._tables, self._seen.system), rules)
+
+
+def examine(admitted: Mapping[str, "pd.DataFrame | pa.Table"], system: System) -> Findings:
+    """Look at all of these tables."""
+    examination = Examination(system)
+    for name, frame in admitted.items():
+        if len(frame):
+            examination.look(name, _arrow(frame))
+    return examination.findings()
 
 
 def _arrow(frame: "pd.DataFrame | pa.Table") -> pa.Table:
@@ -129,8 +150,12 @@ def _by_delivery(tables: Mapping[str, pa.Table], system: System) -> dict[tuple[s
         for name, table in tables.items():
             seen.look(RECORDS[name], table.filter(pc.equal(table["d"], d)))
         frames.append(seen.frame().assign(d=d))
+    return _broken(pd.concat(frames, ignore_index=True), system)
+
+
+def _broken(frame: pd.DataFrame, system: System) -> dict[tuple[str, str], dict[int, int]]:
     broken: dict[tuple[str, str], dict[int, int]] = {}
-    for found in _judge(pd.concat(frames, ignore_index=True), system):
+    for found in _judge(frame, system):
         rows = broken.setdefault((found["table"], found["rule"]), {})
         d = int(found["d"])
         rows[d] = rows.get(d, 0) + int(found["rows"])
@@ -145,25 +170,25 @@ class _Seen:
 
     def __init__(self, system: System) -> None:
         self.system = system
-        self.table: list[str] = []
-        self.rule: list[str] = []
-        self.rows: list[int] = []
-        # What each kind of rule judges; one of these is filled in an observation.
-        self.judged: dict[str, list[Any]] = {"none": [], "listed": [], "shape": [], "day": []}
+        # By table, rule, kind of rule, and what that kind judges.
+        self.rows: Counter[tuple[str, str, str, int | str]] = Counter()
 
     def look(self, record: Record, table: pa.Table) -> None:
         for rule in rules_of(record, self.system):
             for kind, judged, rows in rule.look(table):
-                self.table.append(record.name)
-                self.rule.append(rule.name)
-                self.rows.append(rows)
-                for name, column in self.judged.items():
-                    column.append(judged if name == kind else None)
+                self.rows[record.name, rule.name, kind, judged] += rows
 
     def frame(self) -> pd.DataFrame:
         types = {"none": pa.int64(), "listed": pa.string(), "shape": pa.string(), "day": pa.int64()}
-        columns = {name: pa.array(self.judged[name], types[name]) for name in types}
-        labels = {"table": pa.array(self.table), "rule": pa.array(self.rule), "rows": pa.array(self.rows, pa.int64())}
+        seen = list(self.rows)
+        columns = {
+            name: pa.array([j if kind == name else None for _, _, kind, j in seen], types[name]) for name in types
+        }
+        labels = {
+            "table": pa.array([table for table, _, _, _ in seen], pa.string()),
+            "rule": pa.array([rule for _, rule, _, _ in seen], pa.string()),
+            "rows": pa.array(self.rows.values(), pa.int64()),
+        }
         frame: pd.DataFrame = pa.table(columns | labels).to_pandas(types_mapper=pd.ArrowDtype)
         return frame
 

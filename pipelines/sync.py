@@ -2,15 +2,18 @@
 
 Every delivery is settled as accepted, refused (with a reason) or replayed. Deliveries of one agency and system are
 taken in the order of their names; a batch (`pipelines.batch`) holds at most one delivery an agency and is bounded in
-bytes, so that memory grows neither with the number of agencies nor with the size of the night.
+memory, and a large delivery is read in slices, so that memory grows neither with the number of agencies nor with the
+size of the night.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 
 from connectors.base import Delivery, find
 from pipelines.batch import settle_batch
 from pipelines.books import Books
-from pipelines.inbox import size_of
+from pipelines.inbox import Afar, size_of
+from pipelines.memory import USUAL
 from pipelines.night import Desk, Night, Room, code_version, premises_for
 from pipelines.waiting import flow, portal_deliveries, registered, strangers, waiting
 from pipelines.warrants import Warrants
@@ -23,8 +26,9 @@ __all__ = [
     "waiting",
 ]  # fmt: skip
 
-BATCH_BYTES = 64 * 1024 * 1024
 BATCH_AGENCIES = 250
+# Bytes of memory for each byte of an object that nobody has opened yet: an archive unfolds to eight times its size.
+_A_BYTE_AFAR = 160
 
 
 def settle(night: Night, system: System, agencies: Sequence[AgencyCode], desk: Desk, run: str) -> list[Report]:
@@ -54,7 +58,9 @@ def _settle_flows(room: Room, flows: dict[AgencyCode | None, list[Delivery]], de
     queues = {a: list(f) for a, f in flows.items()}
     while any(queues.values()):
         turn = [q.pop(0) for q in queues.values() if q]  # one delivery an agency: each sees what the one before it left
-        settling = [settle_batch(room, batch, desk) for batch in bounded(turn)]
+        settling = [
+            settle_batch(room, batch, desk) for batch in bounded(turn, partial(_weight, room), room.night.memory)
+        ]
         try:
             while settling:  # a batch whose last sources let wait is gone on with after all others
                 settling = [batch for batch in settling if not _settled(batch, desk, reports)]
@@ -74,13 +80,20 @@ def _settled(batch: Generator[Report | None, None, None], desk: Desk, reports: l
     return True
 
 
-def bounded(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
-    """Batches that hold no more than is good for the memory."""
+def _weight(room: Room, delivery: Delivery) -> int:
+    return _A_BYTE_AFAR * size_of(delivery) if isinstance(delivery, Afar) else room.connector.weight(delivery)
+
+
+def bounded(
+    deliveries: Sequence[Delivery], weigh: Callable[[Delivery], int], memory: int = USUAL
+) -> Iterator[list[Delivery]]:
+    """Batches that take no more than a third of the memory, as far as can be told before they are opened. A delivery
+    that takes more is alone, and read in slices."""
     batch: list[Delivery] = []
     size = 0
     for delivery in deliveries:
-        weight = size_of(delivery)
-        if batch and (size + weight > BATCH_BYTES or len(batch) >= BATCH_AGENCIES):
+        weight = weigh(delivery)
+        if batch and (size + weight > memory // 3 or len(batch) >= BATCH_AGENCIES):
             yield batch
             batch, size = [], 0
         batch.append(delivery)

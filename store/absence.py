@@ -34,8 +34,7 @@ def absentees(batch: Batch, d: int) -> list[Absent]:
     held = batch.held_lines(d)
     held = held.filter(held["live"])
     batch.forget_held_lines(d)
-    mine = pa.array(batch.d == d)
-    sources, keys = batch.source.filter(mine), batch.key.filter(mine)
+    mine = batch.d == d
     mine_ends = batch.endings.filter(
         pa.array((batch.d[batch.endings["line"].to_numpy()] == d) & batch.ok[batch.endings["line"].to_numpy()])
     )
@@ -43,7 +42,7 @@ def absentees(batch: Batch, d: int) -> list[Absent]:
     out = []
     for source in sorted(batch.snapshot):
         live = held.filter(pc.equal(held["source"], source))
-        present = keys.filter(pc.equal(sources, source)).drop_null()
+        present = batch.key.filter(pa.array(mine & batch.is_of(source))).drop_null()
         gone = live.filter(pc.invert(pc.is_in(live["key"], value_set=present)))
         told = [(source, k) in announced for k in gone["key"].to_pylist()]
         lines = [i for i, t in zip(gone["id"].to_pylist(), told, strict=True) if not t]
@@ -81,12 +80,7 @@ def _still_live(db: Connection, absent: Absent) -> list[int]:
 
 
 def _has_quarantine(batch: Batch, d: int, source: str) -> bool:
-    quarantined = (batch.d == d) & batch.came_to("quarantined")
-    return (
-        bool(pc.any(pc.equal(batch.source.filter(pa.array(quarantined)), source)).as_py())
-        if quarantined.any()
-        else False
-    )
+    return bool(((batch.d == d) & batch.is_of(source) & batch.came_to("quarantined")).any())
 
 
 def _delete_absent(db: Connection, absent: list[Absent]) -> None:

@@ -5,7 +5,7 @@ somebody is told.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,8 +25,11 @@ CODE = {name: np.uint8(i) for i, name in enumerate(OUTCOMES)}
 class Batch:
     """Mutable on purpose, and only here: outcomes and flags of lines settle step by step.
 
-    Arrays of `outcome`, `reason`, `flags`, `d`, `source`, `key` are indexed by line number. `outcome` counts in
+    Arrays of `outcome`, `reason`, `flags`, `d`, `source_code`, `key` are indexed by line number. `outcome` counts in
     `OUTCOMES`, `reason` in `reasons` (-1: none), `source_code` in `sources`. At most one delivery an agency.
+
+    What is compared and written is a part at a time. A batch is its own only part; a large delivery has many
+    (`store.slices`), each a batch of which `first` is the number of its first line in the whole.
     """
 
     system: System
@@ -34,7 +37,6 @@ class Batch:
     shelves: Sequence[OpenShelf]
     held: tuple[frozenset[str], ...]
     d: np.ndarray
-    source: pa.Array
     sources: list[str]
     source_code: np.ndarray
     key: pa.Array
@@ -49,6 +51,9 @@ class Batch:
     content: dict[int, str]
     snapshot: frozenset[str]
     ending_lines: np.ndarray = field(repr=False)
+    first: int = 0
+    once: frozenset[str] | None = None  # records of which no key comes twice in all parts; None: no parts
+    changed_references: dict[str, list[str]] = field(default_factory=dict, repr=False)  # columns, by record
     _held_lines: dict[int, pa.Table] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -58,19 +63,18 @@ class Batch:
         ending = np.zeros(len(lines), bool)
         own = r.endings.filter(pc.invert(r.endings["implied"]))
         ending[own["line"].to_numpy()] = True
-        source, reason = (pc.dictionary_encode(_flat(lines[name])) for name in ("source", "reason"))
+        source, reason = (pc.dictionary_encode(flat(lines[name])) for name in ("source", "reason"))
         return cls(
             system=r.system,
             deliveries=r.deliveries,
             shelves=shelves,
             held=admitted.held,
             d=lines["d"].to_numpy(),
-            source=_flat(lines["source"]),
             sources=source.dictionary.to_pylist(),
             source_code=source.indices.to_numpy(),
-            key=_flat(lines["key"]),
-            loc=_flat(lines["loc"]),
-            outcome=pc.index_in(_flat(lines["outcome"]), value_set=pa.array(OUTCOMES)).to_numpy().astype(np.uint8),
+            key=flat(lines["key"]),
+            loc=flat(lines["loc"]),
+            outcome=pc.index_in(flat(lines["outcome"]), value_set=pa.array(OUTCOMES)).to_numpy().astype(np.uint8),
             reason=pc.fill_null(reason.indices, -1).to_numpy().copy(),
             reasons=reason.dictionary.to_pylist(),
             flags=lines["flags"].to_numpy().copy(),
@@ -81,6 +85,20 @@ class Batch:
             snapshot=r.snapshot,
             ending_lines=ending,
         )
+
+    def parts(self) -> Iterator["Batch"]:
+        """In the order of the lines; a line and all its rows are in one."""
+        yield self
+
+    def settled(self) -> None:
+        """References are settled: nothing more is asked of rows but part by part."""
+
+    def source(self, line: int) -> str:
+        return self.sources[int(self.source_code[line])]
+
+    def is_of(self, source: str) -> np.ndarray:
+        """Per line: whether it is of this source table."""
+        return np.asarray(self.source_code == (self.sources.index(source) if source in self.sources else -1))
 
     @property
     def ok(self) -> np.ndarray:
@@ -116,15 +134,7 @@ class Batch:
 
     def remember_lost_rows(self) -> None:
         """What a line said that falls only now: put aside, sealed, like one that could not be read."""
-        lost = ~self.ok
-        said: dict[int, list[dict[str, object]]] = {}
-        for name, table in self.rows.items():
-            gone = table.filter(pa.array(lost[table["line"].to_numpy()]))
-            for row in gone.to_pylist():
-                said.setdefault(row.pop("line"), []).append(
-                    {"table": name} | {k: str(v) for k, v in row.items() if v is not None}
-                )
-        self.content |= {line: json.dumps(rows, ensure_ascii=False) for line, rows in said.items()}
+        self.content |= said_by(self.rows, ~self.ok)
 
     def drop_rows_of_lost_lines(self) -> bool:
         """Whether there were any."""
@@ -142,7 +152,19 @@ class Batch:
         return pc.binary_join_element_wise(pa.array(d).cast(pa.string()), keys, "|")
 
 
-def _flat(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+def said_by(rows: Mapping[str, pa.Table], lines: np.ndarray) -> dict[int, str]:
+    """What the rows of some lines say, as JSON, by line."""
+    said: dict[int, list[dict[str, object]]] = {}
+    for name, table in rows.items():
+        of_these = lines[table["line"].to_numpy()]
+        for row in table.filter(pa.array(of_these)).to_pylist() if of_these.any() else ():
+            said.setdefault(row.pop("line"), []).append(
+                {"table": name} | {k: str(v) for k, v in row.items() if v is not None}
+            )
+    return {line: json.dumps(each, ensure_ascii=False) for line, each in said.items()}
+
+
+def flat(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 

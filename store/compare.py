@@ -22,9 +22,24 @@ UNCOUNTED = frozenset({SENSE.name})
 
 
 @dataclass(slots=True)
+class Located:
+    """By line: the shelf's line id or -1, its signature (lo, hi), and whether it is live."""
+
+    held_id: np.ndarray
+    lo: np.ndarray
+    hi: np.ndarray
+    live: np.ndarray
+
+    def of(self, part: Batch) -> "Located":
+        """The lines of one part."""
+        at = slice(part.first, part.first + len(part.d))
+        return Located(self.held_id[at], self.lo[at], self.hi[at], self.live[at])
+
+
+@dataclass(slots=True)
 class Compared:
-    """digests: per record, one 16-byte digest a row (dtype V16). signature: per line, lo and hi. held_id: per line, the
-    shelf's line id or -1."""
+    """Of one part. digests: per record, one 16-byte digest a row (dtype V16). signature: per line, lo and hi. held_id:
+    per line, the shelf's line id or -1."""
 
     digests: dict[str, np.ndarray]
     lo: np.ndarray
@@ -33,8 +48,18 @@ class Compared:
     changed: np.ndarray
 
 
-def compare(batch: Batch) -> Compared:
-    """Signs every accepted line and sets the outcome of those that yield rows: stored or unchanged."""
+def locate(batch: Batch) -> Located:
+    """Where the accepted lines are on their shelves."""
+    n = len(batch.d)
+    found = Located(np.full(n, -1, np.int64), np.zeros(n, np.uint64), np.zeros(n, np.uint64), np.zeros(n, bool))
+    candidates = batch.ok & ~batch.ending_lines
+    for d, at in by_delivery(batch.d[candidates], len(batch.deliveries)):
+        _look_up(batch, d, np.flatnonzero(candidates)[at], found)
+    return found
+
+
+def compare(batch: Batch, located: Located) -> Compared:
+    """Signs every accepted line of a part and sets the outcome of those that yield rows: stored or unchanged."""
     n = len(batch.d)
     lo, hi = np.zeros(n, np.uint64), np.zeros(n, np.uint64)
     digests = {}
@@ -46,14 +71,11 @@ def compare(batch: Batch) -> Compared:
             np.add.at(lo, lines, parts[:, 0])
             np.add.at(hi, lines, parts[:, 1])
     candidates = batch.ok & ~batch.ending_lines
-    held_id = np.full(n, -1, np.int64)
-    same = np.zeros(n, bool)
-    for d, at in by_delivery(batch.d[candidates], len(batch.deliveries)):
-        lines = np.flatnonzero(candidates)[at]
-        held_id[lines], same[lines] = _against_shelf(batch, d, lines, lo, hi)
+    there = located.of(batch)
+    same = there.live & (there.lo == lo) & (there.hi == hi) & (there.held_id >= 0)
     batch.settle(candidates & same, "unchanged")
     batch.settle(candidates & ~same, "stored")
-    return Compared(digests, lo, hi, held_id, candidates & ~same)
+    return Compared(digests, lo, hi, there.held_id, candidates & ~same)
 
 
 def _row_digests(batch: Batch, name: str, table: pa.Table) -> np.ndarray:
@@ -66,33 +88,27 @@ def _row_digests(batch: Batch, name: str, table: pa.Table) -> np.ndarray:
     return np.frombuffer(b"".join(digests), "V16")
 
 
-def _against_shelf(
-    batch: Batch, d: int, lines: np.ndarray, lo: np.ndarray, hi: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    keys = batch.key.take(pa.array(lines))
+def _look_up(batch: Batch, d: int, lines: np.ndarray, found: Located) -> None:
+    """Finds these lines of delivery d among those that are held."""
     codes = batch.source_code[lines]
-    of = {batch.sources[code]: np.flatnonzero(codes == code) for code in np.unique(codes)}
-    held = batch.held_lines(d) if batch.snapshot else _asked_for(batch, d, keys, of)
-    ids, same = np.full(len(lines), -1, np.int64), np.zeros(len(lines), bool)
+    of = {batch.sources[code]: lines[codes == code] for code in np.unique(codes)}
+    held = batch.held_lines(d) if batch.snapshot else _asked_for(batch, d, len(lines), of)
     if len(held) == 0:
-        return ids, same
+        return
     for source, at in of.items():
         there = held.filter(pc.equal(held["source"], source))
-        found = pc.index_in(keys.take(pa.array(at)), value_set=there["key"])
-        known = at[found.is_valid().to_numpy(zero_copy_only=False)]
-        where = found.drop_null().to_numpy()
-        ids[known] = there["id"].to_numpy()[where]
-        same[known] = (
-            there["live"].to_numpy()[where]
-            & (there["lo"].to_numpy()[where] == lo[lines[known]])
-            & (there["hi"].to_numpy()[where] == hi[lines[known]])
-        )
-    return ids, same
+        where = pc.index_in(batch.key.take(pa.array(at)), value_set=there["key"])
+        known = at[where.is_valid().to_numpy(zero_copy_only=False)]
+        rows = where.drop_null()
+        found.held_id[known] = there["id"].take(rows).to_numpy()
+        found.lo[known] = there["lo"].take(rows).to_numpy()
+        found.hi[known] = there["hi"].take(rows).to_numpy()
+        found.live[known] = there["live"].take(rows).to_numpy()
 
 
-def _asked_for(batch: Batch, d: int, keys: pa.Array, of: Mapping[str, np.ndarray]) -> pa.Table:
+def _asked_for(batch: Batch, d: int, count: int, of: Mapping[str, np.ndarray]) -> pa.Table:
     """The held ones of these lines, and maybe others: a delta is small beside what is held, and asking for a line
     costs twice what reading one does."""
-    if len(keys) * 2 > batch.shelves[d].count_lines(batch.system):
+    if count * 2 > batch.shelves[d].count_lines(batch.system):
         return batch.shelves[d].lines(batch.system)
-    return batch.shelves[d].lines(batch.system, {s: keys.take(pa.array(at)).to_pylist() for s, at in of.items()})
+    return batch.shelves[d].lines(batch.system, {s: batch.key.take(pa.array(at)).to_pylist() for s, at in of.items()})

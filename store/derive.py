@@ -7,13 +7,14 @@ rows; they make no line `stored`.
 from collections.abc import Iterable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, select
 
 from schemas.ids import System
 from schemas.records import RECORDS
 from store.agency import OpenShelf
 from store.among import among
-from store.batch import Batch
+from store.batch import Batch, flat
 from store.patch import change, rows_where
 from store.tables import ROWS
 from store.writing import Place
@@ -49,37 +50,26 @@ def fill_buildings(db: Connection, place: Place, buildings: set[str]) -> None:
     )
 
 
-def set_rights(batch: Batch, d: int, shelf: OpenShelf) -> None:
-    """Rights on the rows about to be written, so that they are sealed once: from arriving records 20, else from the
-    shelf."""
+def set_rights(batch: Batch, d: int, shelf: OpenShelf, holdings: pa.Table | None) -> None:
+    """Rights on the rows about to be written, so that they are sealed once: from arriving records 20 (`holdings`, of
+    the whole delivery), else from the shelf."""
     table = batch.rows.get("co_ownership")
     if table is None or batch.system is not System.GPI:
         return
-    persons = (
-        table["person_key"].combine_chunks()
-        if isinstance(table["person_key"], pa.ChunkedArray)
-        else table["person_key"]
-    )
     mine = batch.d_of(table) == d
-    holdings = batch.rows.get("holding")
-    right: dict[str, str] = {}
+    persons = flat(table["person_key"]).filter(pa.array(mine))
+    right: pa.Array = pa.nulls(len(persons), pa.string())
     if holdings is not None:
-        own = holdings.filter(pa.array(batch.d_of(holdings) == d))
-        right = dict(zip(own["source_key"].to_pylist(), own["right"].to_pylist(), strict=True))
-    wanted = [p for p, m in zip(persons.to_pylist(), mine, strict=True) if m]
-    missing = {p for p in wanted if p not in right}
-    if missing:
-        held = rows_where(shelf.db, "holding", batch.system, "source_key", sorted(missing))
-        right |= dict(
-            zip((r.source_key for r in held), shelf.opened(RECORDS["holding"], held)["right"].to_pylist(), strict=True)
-        )
-    values = table["right"].to_pylist()
-    for i, (person, m) in enumerate(zip(persons.to_pylist(), mine, strict=True)):
-        if m:
-            values[i] = right.get(person, "unknown")
-    batch.rows["co_ownership"] = table.set_column(
-        table.column_names.index("right"), "right", pa.array(values, pa.string())
-    )
+        own = holdings if len(batch.deliveries) == 1 else holdings.filter(pa.array(batch.d_of(holdings) == d))
+        right = flat(own["right"]).take(pc.index_in(persons, value_set=flat(own["source_key"])))
+    missing = pc.unique(persons.filter(pc.is_null(right)).drop_null())
+    if len(missing):
+        held = rows_where(shelf.db, "holding", batch.system, "source_key", sorted(missing.to_pylist()))
+        keys = pa.array([r.source_key for r in held], pa.string())
+        known = shelf.opened(RECORDS["holding"], held)["right"]
+        right = pc.coalesce(right, flat(known).take(pc.index_in(persons, value_set=keys)))
+    values = pc.replace_with_mask(flat(table["right"]), pa.array(mine), pc.fill_null(right, "unknown"))
+    batch.rows["co_ownership"] = table.set_column(table.column_names.index("right"), "right", values)
 
 
 def fill_rights(db: Connection, place: Place, persons: set[str]) -> None:

@@ -7,8 +7,8 @@ residue.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -26,13 +26,17 @@ from store import engine
 from store.absence import absentees, apply_absences
 from store.agency import OpenShelf
 from store.batch import OUTCOMES, Batch
-from store.compare import Compared, compare
+from store.compare import Compared, compare, locate
 from store.derive import buildings_of, fill_buildings, fill_rights, set_rights
 from store.endings import apply_endings
 from store.references import settle_references
 from store.sealing import framed, seal
+from store.slices import sliced
+from store.spool import Spool
 from store.tables import DELIVERY, DOOMED_KEY, FLOW, QUARANTINE
-from store.writing import Place, write_lines
+from store.writing import Place, Writing
+
+Part = tuple[Batch, Compared]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +49,26 @@ class Errand:
     locus: str = "line"
 
 
-def keep(admitted: Admitted, shelves: Sequence[OpenShelf], errand: Errand) -> Iterator[tuple[int, Report | None]]:
+def keep(
+    admitted: Admitted | Spool, shelves: Sequence[OpenShelf], errand: Errand
+) -> Iterator[tuple[int, Report | None]]:
     """Yields (position, report) as each delivery is committed; None instead where what allowed it has changed since it
     was admitted, and nothing was kept. `shelves[d]` is the shelf of delivery d; no agency twice. Raises Refused when
     one is open for another agency, or for another system or act."""
-    for shelf, arrived in zip(shelves, admitted.reading.deliveries, strict=True):
-        shelf.warrant.capability.demand(Act.SYNCHRONISE, arrived.agency, admitted.reading.system)
-    batch = Batch.of(admitted, shelves)
+    whole = isinstance(admitted, Admitted)
+    batch = Batch.of(admitted, shelves) if isinstance(admitted, Admitted) else sliced(admitted, shelves)
+    for shelf, arrived in zip(shelves, batch.deliveries, strict=True):
+        shelf.warrant.capability.demand(Act.SYNCHRONISE, arrived.agency, batch.system)
+    mandates = admitted.mandates if isinstance(admitted, Admitted) else (admitted.whose[1],)
     settle_references(batch)
-    compared = compare(batch)
+    located = locate(batch)
+    parts: Iterable[Part] = ((part, compare(part, located)) for part in batch.parts())
+    parts = list(parts) if whole else parts
     for d, (shelf, arrived) in enumerate(zip(shelves, batch.deliveries, strict=True)):
-        instructions = admitted.mandates[d].instructions(batch.system) if admitted.mandates[d] else ()  # type: ignore[union-attr]
+        mandate = mandates[d]
+        instructions = mandate.instructions(batch.system) if mandate else ()
         try:
-            report = _keep_one(batch, compared, d, shelf, arrived, errand, instructions)
+            report = _keep_one(batch, parts, d, shelf, arrived, errand, instructions)
         except Refused:
             yield d, None
             continue
@@ -67,7 +78,7 @@ def keep(admitted: Admitted, shelves: Sequence[OpenShelf], errand: Errand) -> It
 
 def _keep_one(
     batch: Batch,
-    compared: Compared,
+    parts: Iterable[Part],
     d: int,
     shelf: OpenShelf,
     arrived: Arrived,
@@ -75,18 +86,25 @@ def _keep_one(
     instructions: Sequence[str],
 ) -> Report:
     absent = absentees(batch, d) if batch.snapshot else []
-    set_rights(batch, d, shelf)
     with shelf.writing() as db:
         place = Place(shelf, batch.system, _open_delivery(db, arrived, errand, instructions, shelf), arrived.day)
-        touched = _before(db, batch, compared, d)
-        write_lines(db, batch, compared, d, place)
+        touched = _Touched.by_ends(db, batch, d)
+        writing = Writing(db, batch, d, place)
+        for part, compared in parts:
+            set_rights(part, d, shelf, batch.rows.get("holding"))
+            touched.by(db, part, compared, d)
+            writing.write_lines(part, compared)
+        writing.drop_what_is_gone(batch.parts())
         ended = apply_endings(db, batch, d, place)
         more, flags = apply_absences(db, batch, d, place, absent)
-        _derive(db, batch, compared, d, place, touched)
-        _put_aside(db, batch, d, place)
+        _derive(db, batch, place, touched)
+        for part in batch.parts() if (batch.came_to("quarantined") & (batch.d == d)).any() else ():
+            _put_aside(db, part, d, place)
         report = _report(batch, d, arrived, ended + more, flags)
         db.execute(update(DELIVERY).where(DELIVERY.c.id == place.delivery).values(report=json.dumps(report.as_json())))
         engine.put(db, FLOW, {"system": str(batch.system), "cursor": arrived.cursor}, replacing=["cursor"])
+        if batch.once is not None:  # writing it took a while
+            shelf.warrant.confirm()
     return report
 
 
@@ -105,22 +123,37 @@ def _open_delivery(
     return number
 
 
-def _before(db: Connection, batch: Batch, compared: Compared, d: int) -> set[str]:
-    """Buildings that a changing or ending co-ownership names before the change."""
-    if batch.system is not System.SPILASUITE:
-        return set()
-    return buildings_of(db, batch.system, _coproprietes(batch, compared, d))
+@dataclass(slots=True)
+class _Touched:
+    """Keys of what changes, by which derived columns follow."""
+
+    ending: list[str]
+    buildings: set[str]
+    coproprietes: set[str] = field(default_factory=set)
+    holdings: set[str] = field(default_factory=set)
+
+    @classmethod
+    def by_ends(cls, db: Connection, batch: Batch, d: int) -> "_Touched":
+        """With the buildings that ending co-ownerships name before they end."""
+        if batch.system is not System.SPILASUITE:
+            return cls([], set())
+        ends = batch.endings.filter(pc.equal(batch.endings["source"], "v_copropriete"))
+        ending = [k for k, n in zip(ends["key"].to_pylist(), ends["line"].to_pylist(), strict=True) if batch.d[n] == d]
+        return cls(ending, buildings_of(db, batch.system, ending))
+
+    def by(self, db: Connection, part: Batch, compared: Compared, d: int) -> None:
+        """And those that changing ones name before the change."""
+        match part.system:
+            case System.SPILASUITE:
+                changing = _changed_keys(part, compared, d, "copropriete")
+                self.buildings |= buildings_of(db, part.system, changing)
+                self.buildings.update(_changed_keys(part, compared, d, "building"))
+                self.coproprietes.update(changing)
+            case System.GPI:
+                self.holdings.update(_changed_keys(part, compared, d, "holding", held_only=True))
 
 
-def _coproprietes(batch: Batch, compared: Compared, d: int) -> list[str]:
-    ends = batch.endings.filter(pc.equal(batch.endings["source"], "v_copropriete"))
-    ending = [k for k, n in zip(ends["key"].to_pylist(), ends["line"].to_pylist(), strict=True) if batch.d[n] == d]
-    return _changed_keys(batch, compared, d, "copropriete", "source_key") + ending
-
-
-def _changed_keys(
-    batch: Batch, compared: Compared, d: int, name: str, column: str, held_only: bool = False
-) -> list[str]:
+def _changed_keys(batch: Batch, compared: Compared, d: int, name: str, held_only: bool = False) -> list[str]:
     table = batch.rows.get(name)
     if table is None:
         return []
@@ -128,16 +161,16 @@ def _changed_keys(
     mine = (batch.d[lines] == d) & compared.changed[lines]
     if held_only:
         mine &= compared.held_id[lines] >= 0
-    return list(table[column].filter(pa.array(mine)).to_pylist())
+    return list(table["source_key"].filter(pa.array(mine)).to_pylist())
 
 
-def _derive(db: Connection, batch: Batch, compared: Compared, d: int, place: Place, touched: set[str]) -> None:
+def _derive(db: Connection, batch: Batch, place: Place, touched: _Touched) -> None:
     match batch.system:
         case System.SPILASUITE:
-            buildings = touched | buildings_of(db, batch.system, _coproprietes(batch, compared, d))
-            fill_buildings(db, place, buildings | set(_changed_keys(batch, compared, d, "building", "source_key")))
+            after = buildings_of(db, batch.system, [*touched.coproprietes, *touched.ending])
+            fill_buildings(db, place, touched.buildings | after)
         case System.GPI:
-            fill_rights(db, place, set(_changed_keys(batch, compared, d, "holding", "source_key", held_only=True)))
+            fill_rights(db, place, touched.holdings)
 
 
 def _put_aside(db: Connection, batch: Batch, d: int, place: Place) -> None:
@@ -148,7 +181,7 @@ def _put_aside(db: Connection, batch: Batch, d: int, place: Place) -> None:
     aside = np.flatnonzero((batch.d == d) & batch.came_to("quarantined")).tolist()
     first = (db.scalar(select(func.max(QUARANTINE.c.id))) or 0) + 1
     for number, n in enumerate(aside, first):
-        source, loc, reason = batch.source[n].as_py(), batch.loc[n].as_py(), batch.reasons[batch.reason[n]]
+        source, loc, reason = batch.source(n), batch.loc[n].as_py(), batch.reasons[batch.reason[n]]
         erased = reason == "row.erased_key"
         content = None if erased else batch.content.get(n)
         aad = framed(place.shelf.agency or "_portal", "quarantine", str(place.system), str(place.delivery), source, loc)
@@ -201,9 +234,7 @@ def _quarantined(batch: Batch, mine: np.ndarray) -> tuple[Quarantined, ...]:
         System.SPILASUITE: "key",
         System.LOGIN: "ref",
     }[batch.system]
-    return tuple(
-        Quarantined(batch.source[n].as_py(), locus, batch.loc[n].as_py(), batch.reasons[batch.reason[n]]) for n in at
-    )
+    return tuple(Quarantined(batch.source(n), locus, batch.loc[n].as_py(), batch.reasons[batch.reason[n]]) for n in at)
 
 
 def _flags(batch: Batch, mine: np.ndarray) -> dict[str, int]:

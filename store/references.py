@@ -14,6 +14,9 @@ from schemas.memory import VIA
 from schemas.records import RECORDS
 from store.batch import Batch, by_delivery
 
+# Keys that are looked at as Python objects at once.
+AT_ONCE = 65_536
+
 
 def settle_references(batch: Batch) -> None:
     """Quarantine row.erased_key, row.unknown_key and row.dangling_ref; null optional references; drop soft rows."""
@@ -27,6 +30,7 @@ def settle_references(batch: Batch) -> None:
         keys.forget(batch.rows)
     for name in list(batch.rows):
         batch.rows[name] = _resolved(batch, keys, name, batch.rows[name])
+    batch.settled()
 
 
 def _refuse_erased(batch: Batch) -> None:
@@ -38,9 +42,11 @@ def _refuse_erased(batch: Batch) -> None:
         marks = batch.shelves[d].erased_marks(batch.system)
         if marks:
             mark = batch.shelves[d].keyring.mark
-            keys = persons["source_key"].take(pa.array(at)).to_pylist()
-            gone = [i for i, key in zip(at, keys, strict=True) if mark(key.encode()) in marks]
-            batch.quarantine(lines[gone], "row.erased_key")
+            for first in range(0, len(at), AT_ONCE):
+                some = at[first : first + AT_ONCE]
+                keys = persons["source_key"].take(pa.array(some)).to_pylist()
+                gone = [i for i, key in zip(some, keys, strict=True) if mark(key.encode()) in marks]
+                batch.quarantine(lines[gone], "row.erased_key")
 
 
 def _refuse_unknown(batch: Batch) -> None:
@@ -57,9 +63,9 @@ def _refuse_unknown(batch: Batch) -> None:
 
 def _by_source(batch: Batch, lines: np.ndarray) -> dict[str, list[tuple[str, int]]]:
     out: dict[str, list[tuple[str, int]]] = {}
-    at = pa.array(lines)
-    for source, key, n in zip(batch.source.take(at).to_pylist(), batch.key.take(at).to_pylist(), lines, strict=True):
-        out.setdefault(source, []).append((key, int(n)))
+    codes = batch.source_code[lines].tolist()
+    for code, key, n in zip(codes, batch.key.take(pa.array(lines)).to_pylist(), lines.tolist(), strict=True):
+        out.setdefault(batch.sources[code], []).append((key, n))
     return out
 
 
@@ -114,10 +120,13 @@ def _resolved(batch: Batch, keys: "_Keys", name: str, table: pa.Table) -> pa.Tab
     dropped = np.zeros(len(table), bool)
     for field in RECORDS[name].refs:
         found = keys.resolved(field, table)
-        table = keys.looked_up(field, table)
+        said, table = table, keys.looked_up(field, table)
+        nulled = not field.required and not found.all()
+        if nulled or table is not said:
+            batch.changed_references.setdefault(name, []).append(field.name)
         if field.required:
             dropped |= soft & ~found
-        elif not found.all():
+        elif nulled:
             i = table.column_names.index(field.name)
             table = table.set_column(
                 i, field.name, pc.if_else(pa.array(found), table[field.name], pa.scalar(None, pa.string()))
@@ -137,8 +146,7 @@ class _Keys:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._arriving: dict[str, pa.Array] = {}
-        self._asked: dict[str, set[tuple[int, str]]] = {}
-        self._held: dict[str, set[tuple[int, str]]] = {}
+        self._asked: dict[tuple[str, int], tuple[pa.Array, pa.Array]] = {}
         self._memory: dict[tuple[str, str], dict[tuple[int, str], str]] = {}
         self._answers: dict[tuple[int, str], tuple[pa.Table, np.ndarray]] = {}
 
@@ -191,17 +199,23 @@ class _Keys:
         missing = np.flatnonzero(~answer)
         for each, at in by_delivery(d[missing], len(self._batch.deliveries)):
             positions = missing[at]
-            texts = values.take(pa.array(positions)).to_pylist()
-            answer[positions] = self._on_shelf(target, each, texts)
+            answer[positions] = self._on_shelf(target, each, values.take(pa.array(positions)))
         return np.asarray(answer)
 
-    def _on_shelf(self, target: str, d: int, keys: list[str]) -> list[bool]:
-        asked, held = self._asked.setdefault(target, set()), self._held.setdefault(target, set())
-        new = {k for k in keys if (d, k) not in asked}
-        if new:
-            asked |= {(d, k) for k in new}
-            held |= {(d, k) for k in self._batch.shelves[d].present(target, self._batch.system, new)}
-        return [(d, k) in held for k in keys]
+    def _on_shelf(self, target: str, d: int, keys: pa.Array) -> np.ndarray:
+        """Which of these are on the shelf of delivery d. No key is asked for twice."""
+        nobody = pa.array([], pa.string())
+        asked, held = self._asked.get((target, d), (nobody, nobody))
+        new = pc.unique(keys)
+        new = new.filter(pc.invert(pc.is_in(new, value_set=asked)))
+        if len(new):
+            found = [self._present(target, d, new.slice(i, AT_ONCE)) for i in range(0, len(new), AT_ONCE)]
+            asked, held = pa.concat_arrays([asked, new]), pa.concat_arrays([held, *found])
+            self._asked[target, d] = asked, held
+        return np.asarray(pc.is_in(keys, value_set=held).to_numpy(zero_copy_only=False))
+
+    def _present(self, target: str, d: int, keys: pa.Array) -> pa.Array:
+        return pa.array(list(self._batch.shelves[d].present(target, self._batch.system, keys.to_pylist())), pa.string())
 
     def _arriving_keys(self, target: str) -> pa.Array:
         if target not in self._arriving:
@@ -209,7 +223,8 @@ class _Keys:
             if table is None:
                 self._arriving[target] = pa.array([], pa.string())
             else:
-                table = table.filter(pa.array(self._batch.ok[table["line"].to_numpy()]))
+                stands = self._batch.ok[table["line"].to_numpy()]
+                table = table if stands.all() else table.filter(pa.array(stands))
                 self._arriving[target] = self._batch.composite(self._batch.d_of(table), _one(table["source_key"]))
         return self._arriving[target]
 

@@ -1,7 +1,7 @@
 """Writing what changed: upserts of sealed rows, the lines that own them, and what a line no longer yields (canonical
 §7)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,7 +15,7 @@ from schemas.ids import System
 from schemas.records import RECORDS
 from store.agency import OpenShelf
 from store.among import among
-from store.batch import Batch
+from store.batch import Batch, flat
 from store.compare import UNCOUNTED, Compared
 from store.encode import bindings, joined
 from store.engine import on
@@ -28,6 +28,9 @@ BOUND_TO = {
     "lease_party": "person_key", "account": "person_key", "bank_detail": "person_key", "document": "person_key",
     "person_link": "member_key",
 }  # fmt: skip
+
+# Where a slice of a large delivery says whose its rows are: the person's number (`_Kids`).
+PERSON = "bound to"
 
 # Rows sealed at once: their texts are Python objects for as long.
 AT_ONCE = 65_536
@@ -60,22 +63,92 @@ class _Rows:
         return bindings(place.shelf.binding(self.name, place.system), self.table["source_key"], self.kids)
 
 
-def write_lines(db: Connection, batch: Batch, compared: Compared, d: int, place: Place) -> None:
-    """Everything the stored lines of delivery d yield. Rows that are equal and open are not written again."""
-    changed = np.flatnonzero(compared.changed & (batch.d == d))
-    known = changed[compared.held_id[changed] >= 0]
-    owners = _own(db, batch, compared, changed, place)
-    kids = _Kids(db, place, batch, d)
-    found = []
-    for name, table in batch.rows.items():
-        mine = (batch.d_of(table) == d) & (compared.changed[table["line"].to_numpy()] | (name in UNCOUNTED))
-        if mine.any():
-            rows = _to_write(db, batch, compared, name, np.flatnonzero(mine), owners, kids, place)
-            found += [rows] if rows is not None else []
-    for rows, sealed in zip(found, _seal(found, place), strict=True):
-        _put(db, batch, rows, sealed, place)
-    if len(known):
-        _drop_what_is_gone(db, batch, known, owners, place)
+class Writing:
+    """One delivery on its way onto its shelf, in one transaction, a part of its batch at a time.
+
+    By line of the whole batch: `owner`, the shelf's line id or -1; `known`, whether a line that changed was held.
+    """
+
+    def __init__(self, db: Connection, batch: Batch, d: int, place: Place) -> None:
+        self.db, self.d, self.place = db, d, place
+        self.owner = np.full(len(batch.d), -1, np.int64)
+        self.known = np.zeros(len(batch.d), bool)
+        self._kids = _Kids(db, place, batch, d)
+        self._used: dict[str, bool] = {}
+        self._once = batch.once
+
+    def write_lines(self, part: Batch, compared: Compared) -> None:
+        """Everything the stored lines of a part yield. Rows that are equal and open are not written again."""
+        changed = compared.changed & (part.d == self.d)
+        at = slice(part.first, part.first + len(part.d))
+        owners = self.owner[at] = _own(self.db, part, compared, np.flatnonzero(changed), self.place)
+        self.known[at] = changed & (compared.held_id >= 0)
+        found = []
+        for name, table in part.rows.items():
+            mine = (part.d_of(table) == self.d) & (changed[table["line"].to_numpy()] | (name in UNCOUNTED))
+            if mine.any():
+                rows = self._to_write(part, compared, name, np.flatnonzero(mine), owners)
+                found += [rows] if rows is not None else []
+        for rows, sealed in zip(found, _seal(found, self.place), strict=True):
+            _put(self.db, part, rows, sealed, self.place)
+
+    def drop_what_is_gone(self, parts: Iterable[Batch]) -> None:
+        """Once every part is written: a row may have gone over to another line."""
+        lines: list[int] = []
+        kept: dict[str, set[tuple[str, int]]] = {}
+        for part in parts if self.known.any() else ():
+            at = slice(part.first, part.first + len(part.d))
+            known, owner = self.known[at], self.owner[at]
+            lines += owner[known].tolist()
+            for name, table in part.rows.items():
+                of = table["line"].to_numpy()
+                here = pa.array(known[of])
+                keys = zip(table["source_key"].filter(here).to_pylist(), owner[of[known[of]]].tolist(), strict=True)
+                kept.setdefault(name, set()).update(keys)
+            if len(lines) > AT_ONCE:
+                _drop(self.db, lines, kept, self.place)
+                lines, kept = [], {}
+        if lines:
+            _drop(self.db, lines, kept, self.place)
+
+    def _is_used(self, name: str) -> bool:
+        """Whether something of this record was held before, or comes more than once now."""
+        if name not in self._used:
+            self._used[name] = _used(self.db, name, self.place.system) or (
+                self._once is not None and name not in self._once
+            )
+        return self._used[name]
+
+    def _to_write(
+        self, part: Batch, compared: Compared, name: str, mine: np.ndarray, owners: np.ndarray
+    ) -> _Rows | None:
+        """Those of these rows that are not held as they are."""
+        table, digests = part.rows[name], compared.digests[name]
+        if len(mine) < len(table):
+            table, digests = table.take(pa.array(mine)), digests[mine]
+        lines = table["line"].to_numpy()
+        owner = owners[lines]
+        keys = table["source_key"].to_pylist()
+        used = self._is_used(name)  # asked before anything is written
+        held = (
+            self.place.shelf.row_states(name, self.place.system, keys)
+            if used or (compared.held_id[lines] >= 0).any()
+            else {}
+        )
+        write = np.ones(len(keys), bool)
+        if held:
+            states = zip(keys, digests.tolist(), owner.tolist(), strict=True)
+            write &= [held.get(k, (b"", 0, False, 0))[:3] != (g, o, True) for k, g, o in states]
+        if name in UNCOUNTED:
+            write &= owner >= 0
+        if not write.any():
+            return None
+        if not write.all():
+            at = pa.array(np.flatnonzero(write))
+            table, digests, owner = table.take(at), digests[write], owner[write]
+            keys = table["source_key"].to_pylist()
+        new = not any(k in held for k in keys) and len(set(keys)) == len(keys)
+        return _Rows(name, table, self._kids.of(name, table, held), digests, owner, new)
 
 
 def _own(db: Connection, batch: Batch, compared: Compared, lines: np.ndarray, place: Place) -> np.ndarray:
@@ -89,7 +162,7 @@ def _own(db: Connection, batch: Batch, compared: Compared, lines: np.ndarray, pl
     if len(fresh):
         new = {
             "id": ids[fresh].tolist(), "system": [str(place.system)] * len(fresh),
-            "source": batch.source.take(at).to_pylist(), "key": batch.key.take(at).to_pylist(),
+            "source": [batch.source(n) for n in fresh.tolist()], "key": batch.key.take(at).to_pylist(),
             "signature": signature[fresh].tolist(), "live": [1] * len(fresh),
         }  # fmt: skip
         on(db).put_lines(db, new)
@@ -97,44 +170,6 @@ def _own(db: Connection, batch: Batch, compared: Compared, lines: np.ndarray, pl
     if len(old):
         on(db).sign_lines(db, ids[old].tolist(), signature[old].tolist())
     return ids
-
-
-def _to_write(
-    db: Connection,
-    batch: Batch,
-    compared: Compared,
-    name: str,
-    mine: np.ndarray,
-    owners: np.ndarray,
-    kids: "_Kids",
-    place: Place,
-) -> _Rows | None:
-    """Those of these rows that are not held as they are."""
-    table, digests = batch.rows[name], compared.digests[name]
-    if len(mine) < len(table):
-        table, digests = table.take(pa.array(mine)), digests[mine]
-    lines = table["line"].to_numpy()
-    owner = owners[lines]
-    keys = table["source_key"].to_pylist()
-    held = (
-        place.shelf.row_states(name, place.system, keys)
-        if (compared.held_id[lines] >= 0).any() or _used(db, name, place.system)
-        else {}
-    )
-    write = np.ones(len(keys), bool)
-    if held:
-        states = zip(keys, digests.tolist(), owner.tolist(), strict=True)
-        write &= [held.get(k, (b"", 0, False, 0))[:3] != (g, o, True) for k, g, o in states]
-    if name in UNCOUNTED:
-        write &= owner >= 0
-    if not write.any():
-        return None
-    if not write.all():
-        at = pa.array(np.flatnonzero(write))
-        table, digests, owner = table.take(at), digests[write], owner[write]
-        keys = table["source_key"].to_pylist()
-    new = not any(k in held for k in keys) and len(set(keys)) == len(keys)
-    return _Rows(name, table, kids.of(name, table, held), digests, owner, new)
 
 
 def _seal(found: Sequence[_Rows], place: Place) -> list[np.ndarray]:
@@ -195,22 +230,12 @@ def fold_for_search(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.
     return pc.replace_substring_regex(apart, pattern=r"\p{Mn}", replacement="")
 
 
-def _drop_what_is_gone(db: Connection, batch: Batch, lines: np.ndarray, owners: np.ndarray, place: Place) -> None:
-    """Rows that these lines of one delivery used to own and no longer yield: contacts are deleted, every other row gets
-    SORTIE (canonical §7)."""
-    of = owners[lines].tolist()
-    looked = np.zeros(len(batch.d), bool)  # another agency's rows may have the same keys, and its lines the same ids
-    looked[lines] = True
+def _drop(db: Connection, lines: Sequence[int], kept: Mapping[str, set[tuple[str, int]]], place: Place) -> None:
+    """Rows that these lines used to own and no longer yield: contacts are deleted, every other row gets SORTIE
+    (canonical §7). `kept`: keys and lines of the rows that they still yield."""
     for name, t in ROWS.items():
-        held = place.shelf.owned(name, of)
-        if not held:
-            continue
-        table = batch.rows.get(name)
-        kept = set()
-        if table is not None:
-            table = table.filter(pa.array(looked[table["line"].to_numpy()]))
-            kept = set(zip(table["source_key"].to_pylist(), owners[table["line"].to_numpy()].tolist(), strict=True))
-        gone = [k for k, o in held if (k, o) not in kept]
+        still = kept.get(name, set())
+        gone = [k for k, o in place.shelf.owned(name, lines) if (k, o) not in still]
         if not gone:
             continue
         where = (t.c.system == place.system, among(t.c.source_key, gone))
@@ -226,32 +251,62 @@ def _drop_what_is_gone(db: Connection, batch: Batch, lines: np.ndarray, owners: 
 
 
 class _Kids:
-    """Which key seals which row: one per person, made when the person is first seen."""
+    """Which key seals which row: one per person, made when the person is first seen.
+
+    Persons that arrive are numbered in the order of their rows; `_kid` is by that number, 0: not looked up yet.
+    """
 
     def __init__(self, db: Connection, place: Place, batch: Batch, d: int) -> None:
         self._place = place
-        self._known: dict[str, int] = {}
         self._first = not _used(db, "person", place.system)
         persons = batch.rows.get("person")
-        self._arriving: set[str] = set()
+        self._persons = pa.array([], pa.string())
         if persons is not None:
-            mine = persons["source_key"].filter(pa.array(batch.d_of(persons) == d))
-            self._arriving = set(mine.to_pylist())
+            keys, mine = flat(persons["source_key"]), batch.d_of(persons) == d
+            self._persons = keys if mine.all() else keys.filter(pa.array(mine))
+        self._kid = np.zeros(len(self._persons), np.int64)
+        self._others: dict[str, int] = {}
 
     def of(self, name: str, table: pa.Table, held: dict[str, tuple[bytes, int, bool, int]]) -> np.ndarray:
         if name not in BOUND_TO:
             if self._place.shelf.agency is None and name == "portal_account":
                 return np.array(self._by_key(table["source_key"].to_pylist(), held), np.int64)
             return np.zeros(len(table), np.int64)
-        persons = table[BOUND_TO[name]].to_pylist()
-        # In the order of their rows, so that a page of keys holds persons that lie together.
-        wanted = dict.fromkeys(p for p in persons if p is not None and p not in self._known)
-        if wanted:
-            self._known |= {} if self._first else self._place.shelf.kids(self._place.system, wanted)
-            fresh = [p for p in wanted if p not in self._known and p in self._arriving]
-            self._known |= dict(zip(fresh, self._place.shelf.keyring.allocate(len(fresh)), strict=True))
+        persons = flat(table[BOUND_TO[name]])
+        at = flat(table[PERSON]) if PERSON in table.column_names else pc.index_in(persons, value_set=self._persons)
+        place = pc.fill_null(at, -1).to_numpy()
+        arriving = place >= 0
+        self._look_up(place[arriving])
+        kids = np.zeros(len(table), np.int64)
+        kids[arriving] = self._kid[place[arriving]]
+        if not arriving.all() and not self._first:
+            others = persons.filter(pa.array(~arriving)).to_pylist()
+            kids[~arriving] = self._of_others(others)
         # A person that the instruction does not let us hold has no key of its own.
-        return np.array([self._known.get(p, 0) for p in persons], np.int64)
+        return kids
+
+    def _look_up(self, places: np.ndarray) -> None:
+        """Keys of persons that arrive: as held, or new, in the order of their rows, so that a page of keys holds
+        persons that lie together."""
+        new = places[self._kid[places] == 0]
+        if not len(new):
+            return
+        _, firsts = np.unique(new, return_index=True)
+        new = new[np.sort(firsts)]
+        if not self._first:
+            keys = self._persons.take(pa.array(new)).to_pylist()
+            known = self._place.shelf.kids(self._place.system, keys)
+            self._kid[new] = [known.get(k, 0) for k in keys]
+            new = new[[k not in known for k in keys]]
+        self._kid[new] = np.array(self._place.shelf.keyring.allocate(len(new)), np.int64)
+
+    def _of_others(self, persons: list[str | None]) -> list[int]:
+        """Keys of persons that are held and do not arrive; 0 where there is none."""
+        wanted = dict.fromkeys(p for p in persons if p is not None and p not in self._others)
+        if wanted:
+            found = self._place.shelf.kids(self._place.system, wanted)
+            self._others |= {p: found.get(p, 0) for p in wanted}
+        return [0 if p is None else self._others[p] for p in persons]
 
     def _by_key(self, keys: list[str], held: dict[str, tuple[bytes, int, bool, int]]) -> list[int]:
         fresh = [k for k in keys if k not in held]

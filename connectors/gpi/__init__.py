@@ -5,10 +5,11 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from connectors.base import Asked, Delivery, Known, Opened, Permitted, Recalled, digest_of_file
+from connectors.cut import ReadWhole
 from connectors.gpi import envoi, reading
 from connectors.gpi.layout import layout
 from connectors.gpi.records import TYPES
-from schemas.errors import Malformed, TryAgain
+from schemas.errors import DeliveryRefused, Malformed, TryAgain
 from schemas.frames import Arrived, Reading
 from schemas.ids import System
 
@@ -16,8 +17,10 @@ PARIS = ZoneInfo("Europe/Paris")
 BEGINNING = 512  # the header, which holds the day
 
 
-class Gpi:
+class Gpi(ReadWhole):
     """The connector of GPI. Its cursor is NUMENV; it needs nothing of what is already held."""
+
+    a_byte = 10
 
     @property
     def system(self) -> System:
@@ -42,6 +45,8 @@ class Gpi:
 
     def open(self, delivery: Permitted, known: Known) -> Opened:
         """Prove the file whole, or raise `DeliveryRefused` with the first failing reason of the contract's table."""
+        if delivery.path is not None and delivery.path.exists() and delivery.path.stat().st_size > layout().largest:
+            raise DeliveryRefused("gpi.record_length", hint="The file is larger than any that is read: ask what it is.")
         data = _bytes(delivery)
         proved = envoi.prove(data, delivery, known, layout())
         arrived = Arrived(

@@ -36,6 +36,7 @@ class Layout:
     charset: str
     codec: str
     record_length: int
+    largest: int
     header: str
     trailer: str
     departure: str

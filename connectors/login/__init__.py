@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from connectors.base import Asked, Delivery, Known, Opened, Permitted, Recalled, digest_of_file
+from connectors.cut import ReadWhole
 from connectors.login import proof
 from connectors.login.layout import layout
 from connectors.login.objects import is_change, key_of, objects_of
@@ -29,8 +30,10 @@ def _sent(name: str) -> tuple[str, date] | None:
         return None
 
 
-class Login:
+class Login(ReadWhole):
     """The connector of LOGIN 2.x."""
+
+    a_byte = 25
 
     @property
     def system(self) -> System:

@@ -44,11 +44,13 @@ class SheetSpec:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far a file may unfold: `decompressed` bytes; `ratio` times its size, once it is over `ratio_from` bytes."""
+    """How far a file may unfold: `decompressed` bytes; `ratio` times its size, once it is over `ratio_from` bytes; and
+    how many tags it may hold."""
 
     decompressed: int
     ratio: int
     ratio_from: int
+    tags: int
 
     def of(self, compressed: int) -> int:
         """The most bytes that a file of this size may hold."""

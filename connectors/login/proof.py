@@ -82,9 +82,12 @@ def unpacked(path: Path, limits: Limits) -> bytes:
         raise DeliveryRefused("login.gzip")
     try:
         with path.open("rb") as file:
-            return bytes(_bounded(file, limits.of(size)))
+            data = bytes(_bounded(file, limits.of(size)))
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise DeliveryRefused("login.gzip", hint="The transfer was cut or damaged: ask for the file again.") from None
+    if data.count(b"<") > limits.tags:
+        raise DeliveryRefused("login.bomb", "tags", "Ask the agency what it sent.")
+    return data
 
 
 def refuse_declarations(data: bytes) -> None:

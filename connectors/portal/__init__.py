@@ -7,6 +7,7 @@ from datetime import date, datetime
 import pyarrow as pa
 
 from connectors.base import Asked, Delivery, Known, Opened, Permitted, Recalled
+from connectors.cut import ReadWhole
 from connectors.portal import proof
 from connectors.portal.layout import load
 from connectors.portal.sheet import Sheet, sheet
@@ -17,8 +18,10 @@ from schemas.ids import System
 _NAME = re.compile(r"PORTAIL_COMPTES_([0-9]{8})\.csv")
 
 
-class Portal:
+class Portal(ReadWhole):
     """The connector. A delivery is named after its first file; the second lies beside it."""
+
+    a_byte = 20
 
     system = System.PORTAL
 

@@ -1,7 +1,7 @@
 """SDGI: a ZIP of semicolon CSV files a day, each with the whole portfolio of its agency (working contract SDGI 1.x)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from typing import TypeVar
@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from connectors.base import Asked, Delivery, Known, Opened, Permitted, Recalled, digest_of_file
 from connectors.sdgi import accounts, contracts, people
-from connectors.sdgi.draft import Draft
+from connectors.sdgi.archive import unfolded
+from connectors.sdgi.draft import Before, Draft
 from connectors.sdgi.layout import Layout
-from connectors.sdgi.proof import Proved, name_parts, prove
+from connectors.sdgi.proof import Proved, Sent, name_parts, prove
 from connectors.sdgi.sheet import gather
 from schemas.frames import CONTENT, ENDINGS, LINES, Reading
 from schemas.ids import System
@@ -75,22 +76,25 @@ class Sdgi:
                 asked.append(Asked(d, {contracts.STAFF: keys}))
         return asked
 
+    def weight(self, delivery: Delivery) -> int:
+        """Some twenty bytes of memory for each byte that the archive unfolds to."""
+        return 20 * unfolded(delivery.path) if delivery.path is not None else 0
+
     def read(self, opened: Sequence[Opened], recalled: Recalled) -> Reading:
         """All lines of all these deliveries. Deliveries of one layout are read together, as one frame a file."""
         heard = _Heard()
         for layout, placed in _by_layout(opened):
-            _Reader(layout, placed, _days(opened), recalled, heard).read()
-        return Reading(
-            system=System.SDGI,
-            locus="line",
-            deliveries=tuple(one.arrived for one in opened),
-            lines=_joined(heard.lines),
-            rows={record: _joined(heard.rows.pop(record)) for record in sorted(heard.rows)},
-            endings=_joined(heard.endings),
-            content=_joined(heard.content),
-            # SORTIES.CSV announces; it holds no portfolio, so what it no longer says means nothing.
-            snapshot=frozenset(source for source, records in _YIELDS.items() if records),
-        )
+            for _ in _Reader(layout, placed, _days(opened), recalled, heard).read():
+                pass
+        return heard.said(opened)
+
+    def slices(self, opened: Opened, recalled: Recalled, lines: int) -> Iterator[Reading]:
+        """File after file, each in slices. A file is let go of once it is read."""
+        heard, days = _Heard(), _days([opened])
+        for layout, placed in _by_layout([opened]):
+            for _ in _Reader(layout, placed, days, recalled, heard, lines).read():
+                yield heard.said([opened])
+                heard.forget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,25 @@ class _Heard:
     content: list[pa.Table] = field(default_factory=lambda: [CONTENT.empty_table()])
     endings: list[pa.Table] = field(default_factory=lambda: [ENDINGS.empty_table()])
     rows: dict[str, list[pa.Table]] = field(default_factory=dict)
+
+    def said(self, opened: Sequence[Opened]) -> Reading:
+        return Reading(
+            system=System.SDGI,
+            locus="line",
+            deliveries=tuple(one.arrived for one in opened),
+            lines=_joined(self.lines),
+            rows={record: _joined(self.rows.pop(record)) for record in sorted(self.rows)},
+            endings=_joined(self.endings),
+            content=_joined(self.content),
+            # SORTIES.CSV announces; it holds no portfolio, so what it no longer says means nothing.
+            snapshot=frozenset(source for source, records in _YIELDS.items() if records),
+        )
+
+    def forget(self) -> None:
+        """Of each, the empty table stays."""
+        for tables in (self.lines, self.content, self.endings):
+            del tables[1:]
+        self.rows.clear()
 
     def keep(self, draft: Draft) -> None:
         """The draft itself, with the columns of the file, is let go before the next file is read."""
@@ -114,33 +137,65 @@ class _Heard:
 
 
 class _Reader:
-    """Reads the deliveries of one layout, file after file."""
+    """Reads the deliveries of one layout, file after file, or one delivery in slices of so many lines."""
 
-    def __init__(self, layout: Layout, placed: Placed, days: pa.Array, recalled: Recalled, heard: _Heard) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        placed: Placed,
+        days: pa.Array,
+        recalled: Recalled,
+        heard: _Heard,
+        lines: int | None = None,
+    ) -> None:
         self._layout, self._placed, self._days, self._recalled = layout, placed, days, recalled
-        self._heard = heard
+        self._heard, self._lines = heard, lines
 
-    def _file(self, name: str, understand: Callable[[Draft], Read]) -> Read:
-        first = sum(len(lines) for lines in self._heard.lines)
-        draft = Draft(gather(self._layout.files[name], self._placed, first), self._layout, self._days)
-        found = understand(draft)
-        self._heard.keep(draft)
-        return found
+    def _file(self, name: str, understand: Callable[[Draft], Read]) -> Iterator[Read]:
+        """What is understood of a file, once for each of its slices."""
+        if self._lines is None:
+            first = sum(len(lines) for lines in self._heard.lines)
+            draft = Draft(gather(self._layout.files[name], self._placed, first), self._layout, self._days)
+            found = understand(draft)
+            self._heard.keep(draft)
+            yield found
+            return
+        ((d, proved),) = self._placed
+        sent = proved.files[name]
+        before = Before(sent.records)
+        for first in range(0, max(len(sent.records), 1), self._lines):
+            some = Sent(sent.header, sent.records.window(first, first + self._lines))
+            slice_of = Proved(proved.layout, {name: some}, proved.attachments)
+            sheet = replace(gather(self._layout.files[name], [(d, slice_of)], 0), first=first)
+            draft = Draft(sheet, self._layout, self._days, before)
+            found = understand(draft)
+            self._heard.keep(draft)
+            del draft, sheet
+            yield found
 
-    def read(self) -> None:
-        """Tenants come before leases, which need to know who has a guarantor."""
-        self._file("IMMEUBLES.CSV", contracts.buildings)
-        self._file("LOTS.CSV", contracts.lots)
-        self._file("COPROPRIETAIRES.CSV", people.co_owners)
-        self._file("PROPRIETAIRES.CSV", people.landlords)
-        self._file("MANDATS.CSV", contracts.mandates)
-        guaranteed = self._file("LOCATAIRES.CSV", people.tenants)
-        self._file("BAUX.CSV", partial(contracts.leases, guaranteed=guaranteed))
-        self._file(contracts.STAFF, partial(contracts.staff, recalled=self._recalled))
-        self._file("SOLDES.CSV", accounts.balances)
+    def read(self) -> Iterator[None]:
+        """Stops after each slice. Tenants come before leases, which need to know who has a guarantor."""
+        guaranteed: list[pa.Array] = []
         brought = [(d, proved.attachments) for d, proved in self._placed]
-        self._file("DOCUMENTS.CSV", partial(accounts.documents, attachments=brought))
-        self._heard.endings.append(self._file("SORTIES.CSV", accounts.departures))
+        understand: list[tuple[str, Callable[[Draft], object]]] = [
+            ("IMMEUBLES.CSV", contracts.buildings),
+            ("LOTS.CSV", contracts.lots),
+            ("COPROPRIETAIRES.CSV", people.co_owners),
+            ("PROPRIETAIRES.CSV", people.landlords),
+            ("MANDATS.CSV", contracts.mandates),
+            ("LOCATAIRES.CSV", lambda draft: guaranteed.append(people.tenants(draft))),
+            ("BAUX.CSV", lambda draft: contracts.leases(draft, guaranteed=pa.concat_arrays(guaranteed))),
+            (contracts.STAFF, partial(contracts.staff, recalled=self._recalled)),
+            ("SOLDES.CSV", accounts.balances),
+            ("DOCUMENTS.CSV", partial(accounts.documents, attachments=brought)),
+            ("SORTIES.CSV", lambda draft: self._heard.endings.append(accounts.departures(draft))),
+        ]
+        for name, understood in understand:
+            for _ in self._file(name, understood):
+                yield
+            if self._lines is not None:
+                for _, proved in self._placed:
+                    proved.let_go(name)
 
 
 def _by_layout(opened: Sequence[Opened]) -> list[tuple[Layout, Placed]]:

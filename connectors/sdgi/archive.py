@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
@@ -47,6 +48,15 @@ def unpack(source: BinaryIO, required: Sequence[str], limits: Limits) -> Unpacke
         read = {name: _whole(archive, by_name[name], budget) for name in required}
         attached = [member for name, member in by_name.items() if name.startswith(_ATTACHED)]
         return Unpacked(read, dict(_digests(archive, attached, budget)))
+
+
+def unfolded(path: Path) -> int:
+    """The bytes that an archive says it unfolds to, before anything of it is believed; 0 when it says nothing."""
+    try:
+        with ZipFile(path) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except (*_BROKEN, OSError):
+        return 0
 
 
 def _opened(source: BinaryIO) -> ZipFile:

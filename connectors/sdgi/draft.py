@@ -1,6 +1,6 @@
 """A sheet while it is being understood: what is wrong on which line, which flags, which rows (canonical §3–§6)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,33 @@ from connectors.normalise.enums import closed
 from connectors.normalise.frame import Column, first_reason, lines_table, repeated, rows
 from connectors.normalise.octets import Bits, Mask, none, truth
 from connectors.sdgi.layout import Layout
+from connectors.sdgi.records import Records
 from connectors.sdgi.sheet import Sheet
 from schemas.frames import BIT, CONTENT
 
 YES_NO = {"O": "yes", "N": "no"}
+
+
+class Before:
+    """The keys of the slices of a file that came before, of lines that could be read, and where they stand."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._keys: list[pa.Array] = []
+        self._at: list[npt.NDArray[np.int64]] = []
+
+    def again(self, sheet: Sheet, key: pa.Array, standing: Mask) -> Iterator[tuple[int, bool]]:
+        """Lines of the next slice with a key that came before, and whether with the same text; then its keys are
+        before, too."""
+        at = np.flatnonzero(standing & truth(pc.is_valid(key)))
+        keys = key.take(pa.array(at))
+        if self._keys:
+            found = pc.index_in(keys, value_set=pa.chunked_array(self._keys))
+            there, places = truth(pc.is_valid(found)), np.concatenate(self._at)
+            for line, first in zip(at[there].tolist(), places[found.drop_null().to_numpy()].tolist(), strict=True):
+                yield line, sheet.fields(int(sheet.at[line])) == self._records.fields(first)
+        self._keys.append(keys)
+        self._at.append(sheet.at[at] + sheet.first)
 
 
 class Draft:
@@ -24,8 +47,8 @@ class Draft:
     Everything here is by whole line of the sheet (the right number of fields, not ignored).
     """
 
-    def __init__(self, sheet: Sheet, layout: Layout, days: pa.Array) -> None:
-        self.sheet, self.layout = sheet, layout
+    def __init__(self, sheet: Sheet, layout: Layout, days: pa.Array, before: "Before | None" = None) -> None:
+        self.sheet, self.layout, self.before = sheet, layout, before
         self.n = len(sheet.at)
         self.line, self.d = sheet.line[sheet.at], sheet.d[sheet.at]
         self.day = days.take(pa.array(self.d))
@@ -183,6 +206,9 @@ class Draft:
         if len(at):
             said = pa.array(["\x1f".join(self.sheet.fields(i)) for i in self.sheet.at[at].tolist()], pa.string())
             same[at], different[at] = repeated(self.d[at], key.take(pa.array(at)), said, np.ones(len(at), np.bool_))
+        if self.before is not None:
+            for place, again in self.before.again(self.sheet, key, standing):
+                same[place], different[place] = again, not again
         return same, different
 
     def lines(self) -> pa.Table:

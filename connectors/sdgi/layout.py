@@ -75,11 +75,13 @@ class FileLayout:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far an archive may unfold: `total` bytes in all, and `ratio` times a member's size once over `ratio_from`."""
+    """How far an archive may unfold: `total` bytes and `lines` in all, and `ratio` times a member's size once over
+    `ratio_from`."""
 
     total: int
     ratio: int
     ratio_from: int
+    lines: int
 
     def of_member(self, compressed: int) -> int:
         """The most bytes that a member of this compressed size may give."""

@@ -5,7 +5,7 @@ import hashlib
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cache
 from itertools import compress
@@ -46,8 +46,16 @@ class Proved:
     """What a proved delivery holds: its files, and the SHA-256 of its attachments."""
 
     layout: Layout
-    files: Mapping[str, Sent]
+    files: dict[str, Sent]
     attachments: Mapping[str, str]
+
+    def __copy__(self) -> "Proved":
+        """One that can be read again after the other was let go."""
+        return replace(self, files=dict(self.files))
+
+    def let_go(self, name: str) -> None:
+        """A file of a large delivery has been read."""
+        del self.files[name]
 
 
 def name_parts(name: str) -> tuple[str, date] | None:
@@ -84,6 +92,7 @@ def prove(delivery: Delivery, known: Known) -> Opened:
     code, day = named
     _check_sender(delivery, known, code, control)  # 3
     _check_digests(control, unpacked)  # 4
+    _refuse_too_many_lines(unpacked)
     files, flags = _files(layout, control, unpacked)  # 5
     _check_total(files[_BALANCES].header, files[_BALANCES].records)  # 6
     arrived = Arrived(
@@ -123,6 +132,12 @@ def _check_digests(control: Control, unpacked: Unpacked) -> None:
         # MD5 is what the contract lists: it finds transfer errors, it is no defence against anybody.
         if hashlib.md5(unpacked.members[name], usedforsecurity=False).hexdigest() != listed.md5:
             raise DeliveryRefused("sdgi.md5_mismatch", name, "Ask the agency to send the archive again.")
+
+
+def _refuse_too_many_lines(unpacked: Unpacked) -> None:
+    """Counted before they are told apart: what is known of a line takes more memory than a short line itself."""
+    if sum(max(raw.count(b"\n"), raw.count(b"\r")) for raw in unpacked.members.values()) > newest().limits.lines:
+        raise DeliveryRefused("sdgi.zip_bomb", "lines", "More lines than an archive may hold.")
 
 
 def _files(layout: Layout, control: Control, unpacked: Unpacked) -> tuple[dict[str, Sent], tuple[str, ...]]:

@@ -66,10 +66,12 @@ class Records:
     def controls(self) -> tuple[Mask, Mask]:
         """Which records hold a NUL, and which another control character (N2), in any column."""
         nul, other = none(len(self)), none(len(self))
-        if self.raw.translate(None, _HARMLESS):
+        first, end = (int(self.start[0]), int(self.stop[-1])) if len(self) else (0, 0)
+        here = self.raw if end - first == len(self.raw) else self.raw[first:end]
+        if here.translate(None, _HARMLESS):
+            octets = np.frombuffer(here, np.uint8)
+            low = np.flatnonzero((octets < 32) & (octets != 9) & (octets != _LF) & (octets != _CR)) + first
             octets = np.frombuffer(self.raw, np.uint8)
-            low = np.flatnonzero((octets < 32) & (octets != 9) & (octets != _LF) & (octets != _CR))
-            low = low[low >= (self.start[0] if len(self) else len(octets))]
             owner = np.searchsorted(self.start, low, side="right") - 1
             zero = octets[low] == 0
             nul[owner[zero]], other[owner[~zero]] = True, True
@@ -79,6 +81,14 @@ class Records:
         """The records below the first one, with those that a rule of the contract ignores."""
         quoted = {at - 1: fields for at, fields in self.quoted.items() if at}
         return Records(self.raw, self.start[1:], self.stop[1:], self.line[1:], quoted, self.encoding, ignored)
+
+    def window(self, first: int, end: int) -> "Records":
+        """Some of the records, of the same bytes."""
+        some = slice(first, end)
+        quoted = {at - first: fields for at, fields in self.quoted.items() if first <= at < end}
+        return Records(
+            self.raw, self.start[some], self.stop[some], self.line[some], quoted, self.encoding, self.ignored[some]
+        )
 
 
 def misencoded(raw: bytes) -> bool:

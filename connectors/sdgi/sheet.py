@@ -27,6 +27,7 @@ class Sheet:
     ignored: Mask
     at: Places
     columns: Mapping[str, pa.Array] = field(repr=False)
+    first: int = 0  # of the file's records, when these are a slice of one file
 
     @property
     def name(self) -> str:

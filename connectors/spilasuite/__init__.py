@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from connectors import odbc
 from connectors.base import Asked, Delivery, Known, Opened, Permitted, Recalled
+from connectors.cut import ReadWhole
 from connectors.spilasuite import reading
 from connectors.spilasuite.layout import Layout, load
 from connectors.spilasuite.reconciliation import absent_keys
@@ -24,8 +25,10 @@ __all__ = ["Spilasuite", "absent_keys"]
 _PARIS = ZoneInfo("Europe/Paris")
 
 
-class Spilasuite:
+class Spilasuite(ReadWhole):
     """The connector. An installation with other names brings its own layout (connectors/layouts)."""
+
+    a_byte = 0
 
     system = System.SPILASUITE
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from pipelines import books
 from pipelines.defs.interrupted import alive
 from pipelines.erasure import Swept, Told
+from pipelines.memory import of_home
 from pipelines.sync import Night
 from retention.steps import Outcome, Step
 from schemas.errors import Refused
@@ -104,7 +105,8 @@ class Standing:
             inboxes: list[Place | None] = [*house.inboxes()]
         if system is System.SPILASUITE:
             inboxes = [None]
-        return [Night(home, at, inbox, (system,), None, self.passphrase()) for inbox in inboxes]
+        told = self.passphrase(), of_home(home)
+        return [Night(home, at, inbox, (system,), None, *told) for inbox in inboxes]
 
     def agencies(self) -> None:
         return None

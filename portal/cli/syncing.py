@@ -31,6 +31,7 @@ def sync(
     inbox: Annotated[str | None, typer.Option("--inbox", metavar="DIR", help=say("option.inbox"))] = None,
     agency: options.Agencies = None,
     system: options.Systems = None,
+    memory: Annotated[str | None, typer.Option("--memory", metavar="SIZE", help=say("option.memory"))] = None,
 ) -> int:
     home = setting.home
     systems = chosen(system, bool(agency))
@@ -41,9 +42,12 @@ def sync(
         raise Malformed("the inbox is not a folder", "Give --inbox the folder that holds <agency>/<system>/<delivery>.")
     codes = None if agency is None else tuple(agency_code(a) for a in agency)
     # Only now what is slow to load: what is wrong with the call is told at once.
+    from pipelines.memory import in_bytes, of_home
+
+    size = of_home(home) if memory is None else in_bytes(memory)
     from pipelines import opening, sync as pipeline
 
-    night = pipeline.Night(home, setting.at, where, systems, codes, setting.passphrase)
+    night = pipeline.Night(home, setting.at, where, systems, codes, setting.passphrase, size)
     opening.remember(night)
     from pipelines.defs.run import execute_sync
 

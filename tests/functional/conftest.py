@@ -13,6 +13,7 @@ from ledger.entry import Instruction
 from ledger.keys import LogKeys
 from ledger.log import Log
 from pipelines import sync
+from pipelines.memory import USUAL
 from schemas.capability import Act
 from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
@@ -112,9 +113,13 @@ class Installation:
             shutil.copy(path, portal / path.name)
 
     def sync(
-        self, at: dt.datetime, systems: Sequence[System] = AGENCY_SYSTEMS, portal: bool = True
+        self,
+        at: dt.datetime,
+        systems: Sequence[System] = AGENCY_SYSTEMS,
+        portal: bool = True,
+        memory: int = USUAL,
     ) -> list[dict[str, Any]]:
-        night = sync.Night(self.home, at, self.inbox, tuple(systems))
+        night = sync.Night(self.home, at, self.inbox, tuple(systems), memory=memory)
         agencies = sync.registered(self.home)
         reports = [r for s in systems for r in sync.settle(night, s, agencies, Quiet(), RUN)]
         if portal:

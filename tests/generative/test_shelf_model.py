@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from connectors.cut import cut
 from connectors.normalise import frame
 from schemas.admission import admit
 from schemas.frames import CONTENT, ENDINGS, LINES, Arrived, Reading
@@ -24,6 +25,7 @@ from schemas.report import Report
 from store.agency import OpenShelf
 from store.keep import Errand, keep
 from store.keys import Keyring, create_root, open_root
+from store.spool import Spool
 from tests.leave import capability, warrant
 
 AGENCY = AgencyCode("A0001")
@@ -257,6 +259,16 @@ def shelf_rows(shelf: OpenShelf) -> dict[tuple[str, str], Any]:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_the_shelf_agrees_with_the_plain_model(seed: int, tmp_path: Path) -> None:
+    agrees(seed, tmp_path, None)
+
+
+@pytest.mark.parametrize("lines", [1, 2, 7])
+@pytest.mark.parametrize("seed", range(60, 75))
+def test_the_shelf_agrees_with_the_plain_model_a_slice_at_a_time(seed: int, lines: int, tmp_path: Path) -> None:
+    agrees(seed, tmp_path, lines)
+
+
+def agrees(seed: int, tmp_path: Path, lines_at_once: int | None) -> None:
     rng = random.Random(seed)
     home = Home.at(tmp_path)
     create_root(home)
@@ -269,9 +281,14 @@ def test_the_shelf_agrees_with_the_plain_model(seed: int, tmp_path: Path) -> Non
         for n, lines in enumerate(history(rng)):
             day = dt.date(2026, 1, 5 + n)
             want = model.take(lines, day.isoformat())
-            [(_, report)] = list(
-                keep(admit(reading(lines, day, n), [mandate], YIELDS), [shelf], Errand("run", AT, "0"))
-            )
+            heard, errand = reading(lines, day, n), Errand("run", AT, "0")
+            if lines_at_once is None:
+                [(_, report)] = list(keep(admit(heard, [mandate], YIELDS), [shelf], errand))
+            else:
+                with Spool(home.root) as spool:
+                    for some in cut(heard, lines_at_once):
+                        spool.take(admit(some, [mandate], YIELDS))
+                    [(_, report)] = list(keep(spool, [shelf], errand))
             assert report is not None
             assert totals(report) == tally(lines, want)
             have = shelf_rows(shelf)

@@ -82,12 +82,12 @@ def test_a_bomb_is_not_unfolded_beyond_its_limit(tmp_path: Path) -> None:
     path = tmp_path / NAME
     path.write_bytes(whole[:-200])
     with pytest.raises(DeliveryRefused) as refused:
-        unpacked(path, Limits(decompressed=2 << 20, ratio=10**6, ratio_from=1 << 20))
+        unpacked(path, Limits(decompressed=2 << 20, ratio=10**6, ratio_from=1 << 20, tags=10**6))
     assert refused.value.reason == "login.bomb"
 
 
 def test_the_limits_are_those_of_the_contract() -> None:
-    assert layout().limits == Limits(decompressed=256 << 20, ratio=200, ratio_from=1 << 20)
+    assert layout().limits == Limits(decompressed=256 << 20, ratio=200, ratio_from=1 << 20, tags=16_000_000)
     assert layout().limits.of(1000) == 1 << 20
     assert layout().limits.of(10_000) == 2_000_000
     assert layout().limits.of(100 << 20) == 256 << 20

@@ -3,11 +3,11 @@
 import logging
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from pipelines import quality
@@ -64,21 +64,22 @@ def test_an_error_that_dagster_itself_catches_is_masked(
     assert MARK not in out + err + caplog.text
 
 
-def broken(frames: Mapping[str, pd.DataFrame], system: System) -> Findings:
+def broken(examination: quality.Examination, name: str, table: pa.Table) -> None:
     """A connector that lost its mind: a name where the kind of a person should be, in the first delivery."""
-    person = frames["person"].copy()
-    first = person["d"] == person["d"].min()
-    person.loc[first, "kind"] = MARK
-    return quality_examine({**frames, "person": person}, system)
+    if name == "person":
+        first = pc.equal(table["d"], pc.min(table["d"]))
+        at = table.column_names.index("kind")
+        table = table.set_column(at, "kind", pc.if_else(first, MARK, table["kind"]))
+    look(examination, name, table)
 
 
-quality_examine = quality.examine
+look = quality.Examination.look
 
 
 def test_a_broken_invariant_keeps_the_delivery_out_and_its_values_too(
     ready: Installation, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(quality, "examine", broken)
+    monkeypatch.setattr(quality.Examination, "look", broken)
     reports = {(r.agency, r.outcome, r.reason) for r in settle(ready, systems=[System.GPI], agencies=["A0001"])}
     assert reports == {("A0001", "refused", "quality.invariant")}
     with open_instance(ready.home) as instance:
@@ -99,10 +100,10 @@ def test_a_broken_invariant_keeps_the_delivery_out_and_its_values_too(
 def test_a_rule_that_cannot_be_computed_stops_the_run_without_a_value(
     ready: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreadable(frames: Mapping[str, pd.DataFrame], system: System) -> Findings:
+    def unreadable(_: quality.Examination) -> Findings:
         raise quality.NotComputed("the rule expect_column_values_to_be_in_set could not be computed")
 
-    monkeypatch.setattr(quality, "examine", unreadable)
+    monkeypatch.setattr(quality.Examination, "findings", unreadable)
     with pytest.raises(quality.NotComputed):
         settle(ready, systems=[System.GPI])
     with open_instance(ready.home) as instance:
