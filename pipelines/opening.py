@@ -11,6 +11,7 @@ from connectors import odbc
 from ledger.lines import write_whole
 from pipelines.erasure import note_ends
 from pipelines.night import Night
+from pipelines.premises import served
 from pipelines.warrants import Warrants
 from schemas.capability import Act
 from schemas.errors import Malformed, Refused
@@ -220,6 +221,10 @@ def sourced(home: Home) -> list[AgencyCode]:
 
 
 def check(home: Home, passphrase: str | None = None) -> None:
-    """Raises Say unless this is a home whose root key opens."""
+    """Raises Say unless this is a home whose root key opens, or whose host answers."""
     House.open(home).db.close()
-    open_root(home, passphrase)
+    elsewhere = served(home)
+    if elsewhere is None:
+        open_root(home, passphrase)
+    else:
+        elsewhere.keyed([])

@@ -11,18 +11,19 @@ import redis
 class Broker:
     """A server that writes everything to its folder, so that it can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+        self._folder, self._address = folder, address
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+            free.bind((address, 0))
             self._port = int(free.getsockname()[1])
-        self.url = f"redis://:fabriqu%C3%A9@localhost:{self._port}/0"
+        name = "localhost" if address == "127.0.0.1" else address
+        self.url = f"redis://:fabriqu%C3%A9@{name}:{self._port}/0"
         self._child: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
         settings = {
-            "port": str(self._port), "bind": "127.0.0.1", "dir": str(self._folder), "appendonly": "yes",
+            "port": str(self._port), "bind": self._address, "dir": str(self._folder), "appendonly": "yes",
             "appendfsync": "always", "requirepass": "fabriqué", "save": "", "daemonize": "no",
         }  # fmt: skip
         told = [part for name, value in settings.items() for part in (f"--{name}", value)]

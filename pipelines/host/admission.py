@@ -255,7 +255,8 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 def _furnish(home: Home, theirs: Home, hosted: Hosted, authority: x509.Certificate, pair: Pair) -> None:
-    """Settings, certificate, and a login to the database of its own: no other key, and nobody's data."""
+    """Settings, certificate, a login to the database of its own, and the account at the inbox where that is an object
+    store: no other key, and nobody's data."""
     for each in (theirs.root, theirs.keys, folder(theirs)):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
         each.chmod(0o700)
@@ -265,6 +266,8 @@ def _furnish(home: Home, theirs: Home, hosted: Hosted, authority: x509.Certifica
     write_whole(folder(theirs) / "worker.key", pair.key)
     write_whole(theirs.store, workers.admit(Settings.read(home), hosted.name).as_bytes())
     write_whole(theirs.settings, f"{said}\n\n{hosted.as_toml()}".encode())
+    if home.inbox_keys.exists():
+        write_whole(theirs.inbox_keys, home.inbox_keys.read_bytes())
 
 
 def own_papers(home: Home) -> tuple[bytes, Pair]:

@@ -46,13 +46,14 @@ def admit(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help=say("option.worker_out"))],
     address: Annotated[str | None, typer.Option("--address", metavar="HOST:PORT", help=say("option.address"))] = None,
 ) -> int:
-    from pipelines.defs.instance import write_instance
+    from pipelines.defs.instance import hand_on, write_instance
     from pipelines.host import admission
     from schemas.home import Home
     from store.keys import open_root
 
     root = open_root(setting.home, setting.passphrase)
     worker = admission.admit(setting.home, root, name, out, address, datetime.now(UTC))
+    hand_on(setting.home, Home.at(out))
     write_instance(Home.at(out))
     if setting.as_json:
         emit({"worker": worker.name, "fingerprint": worker.fingerprint, "folder": str(out.absolute())})

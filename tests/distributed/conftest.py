@@ -129,10 +129,17 @@ class Site:
         """What a tick of this schedule asks for, put where the daemon takes it from."""
         tick = schedule.evaluate_tick(dg.build_schedule_context(instance, noon(NIGHTS["first"])))
         for request in tick.run_requests or ():
-            run = self._made(instance, dict(request.tags), remote=True)
-            instance.report_dagster_event(
-                DagsterEvent(event_type_value=DagsterEventType.PIPELINE_ENQUEUED.value, job_name=SYNC_JOB), run.run_id
-            )
+            self._queued(instance, dict(request.tags))
+
+    def queue_for(self, instance: dg.DagsterInstance, codes: Sequence[str]) -> None:
+        """A run for these agencies, put where the daemon takes it from."""
+        self._queued(instance, {AGENCIES_TAG: ",".join(codes), SYSTEM_TAG: str(SYSTEM)})
+
+    def _queued(self, instance: dg.DagsterInstance, tags: dict[str, str]) -> None:
+        run = self._made(instance, tags, remote=True)
+        instance.report_dagster_event(
+            DagsterEvent(event_type_value=DagsterEventType.PIPELINE_ENQUEUED.value, job_name=SYNC_JOB), run.run_id
+        )
 
     def ask_for_everyone(self, instance: dg.DagsterInstance) -> list[str]:
         cuts = [self.codes[n : n + IN_A_RUN] for n in range(0, len(self.codes), IN_A_RUN)]
