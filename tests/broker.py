@@ -48,6 +48,10 @@ class Broker:
             self._child.terminate()
             self._child.wait(30)
 
+    def waiting(self, queue: str) -> int:
+        with redis.Redis.from_url(self.url) as server:
+            return int(str(server.llen(queue)))
+
     def everything(self) -> bytes:
         """Every message that waits or was not heard of again."""
         with redis.Redis.from_url(self.url) as server:

@@ -13,13 +13,15 @@ from dagster import DagsterRun, StringSource
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._serdes import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
-from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
+from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
 
 from pipelines.defs.door import home_of_environment
 from pipelines.defs.interrupted import is_at_work
+from pipelines.defs.keys import SYNC_JOB
 
 TASK = "depositaire.run"
-QUEUE = "dagster"
+# Any machine may take what only synchronises; the rest needs the home's own, with its root key.
+QUEUE, HOST_QUEUE = "dagster", "host"
 # Longer than the longest run (`run_monitoring` ends one after eight hours): a broker hands out anew what it has heard
 # nothing of for so long.
 VISIBLE_AGAIN_SECONDS = 9 * 3600
@@ -69,6 +71,8 @@ class Launcher(CeleryRunLauncher):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         run = context.dagster_run
+        queue = QUEUE if run.job_name == SYNC_JOB else HOST_QUEUE
+        run = run.with_tags({DAGSTER_CELERY_QUEUE_TAG: queue, **run.tags})
         message = self.celery.signature(TASK, args=(run.run_id,), immutable=True)
         self._launch_celery_task_run(run=run, task_signature=message, routing_key=TASK)
 

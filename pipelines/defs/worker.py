@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from pipelines.defs import address
 from pipelines.defs.address import Address
-from pipelines.defs.launcher import QUEUE
+from pipelines.defs.launcher import HOST_QUEUE, QUEUE
 from pipelines.defs.serve import Asked, told
+from pipelines.host.settings import is_worker
 from schemas.errors import Malformed, Refused, Say
 from schemas.home import Home
 
@@ -34,9 +35,10 @@ def work(
     stored = address.known(home)
     if stored is None or stored.broker is None:
         raise Refused("this home has no broker", "Make one with `depositaire init --dagster … --broker …`.")
+    queues = QUEUE if is_worker(home) else f"{QUEUE},{HOST_QUEUE}"
     command = [
         sys.executable, "-m", "celery", "--quiet", "-A", "pipelines.defs.tasks", "worker", "--pool", "prefork",
-        "--concurrency", str(hands), "--queues", QUEUE, "--loglevel", "WARNING",
+        "--concurrency", str(hands), "--queues", queues, "--loglevel", "WARNING",
         "--hostname", f"depositaire-{os.getpid()}@%h", "--without-mingle", "--without-gossip",
     ]  # fmt: skip
     with Asked() as asked:

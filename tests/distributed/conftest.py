@@ -42,6 +42,7 @@ from tests.postgres import Cluster
 
 ROOT = Path(__file__).parents[2]
 SYSTEM = System.SDGI
+CLEARING = "clearing"
 MANY, PERSONS, IN_A_RUN = 12, 400, 3
 
 
@@ -102,6 +103,17 @@ class Site:
         """A run for these agencies, handed to the broker as the daemon does it. Returns its number."""
         run = self._made(instance, {AGENCIES_TAG: ",".join(codes), SYSTEM_TAG: str(SYSTEM)})
         # Dagster's queue says that a run is starting before it hands it on.
+        starting = DagsterEvent(event_type_value=DagsterEventType.PIPELINE_STARTING.value, job_name=run.job_name)
+        instance.report_dagster_event(starting, run.run_id)
+        self.hand_out(instance, run.run_id)
+        return run.run_id
+
+    def ask_to_clear(self, instance: dg.DagsterInstance) -> str:
+        """A run of a job that needs the home's own machine."""
+        job = defs().resolve_job_def(CLEARING)
+        repository = ReconstructableRepository.for_module("pipelines.defs.definitions", "defs")
+        origin = repository.get_reconstructable_job(CLEARING).get_python_origin()
+        run = instance.create_run_for_job(job, job_code_origin=origin)
         starting = DagsterEvent(event_type_value=DagsterEventType.PIPELINE_STARTING.value, job_name=run.job_name)
         instance.report_dagster_event(starting, run.run_id)
         self.hand_out(instance, run.run_id)

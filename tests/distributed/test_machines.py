@@ -24,7 +24,7 @@ from tests import postgres
 from tests.broker import Broker
 from tests.distributed.conftest import ROOT, SYSTEM, Site, kill, wait_for
 from tests.distributed.machines import HERE, Machine, machines
-from tests.distributed.test_workers import DONE, FAILED, processes, settled_once
+from tests.distributed.test_workers import DONE, FAILED, finished, processes, settled_once, status
 from tests.functional.host.conftest import BARE
 from tests.object_store import Server
 
@@ -128,6 +128,20 @@ def test_a_machine_has_neither_the_disk_nor_the_files_of_the_others(network: Net
         )
         assert seen.stdout == ""
     assert any(network.site.home.root.iterdir())
+
+
+def test_what_needs_the_homes_own_machine_waits_for_it(network: Network) -> None:
+    site = network.site
+    with open_instance(site.home) as instance:
+        network.work(network.there[0])
+        cleared = site.ask_to_clear(instance)
+        synced = site.ask(instance, site.codes[:2])
+        wait_for(lambda: finished(instance, [synced]))
+        time.sleep(5)
+        assert (status(instance, synced), finished(instance, [cleared])) == (DONE, False)
+        site.worker("--hands", "1")
+        wait_for(lambda: finished(instance, [cleared]))
+        assert status(instance, cleared) is DONE
 
 
 @pytest.mark.parametrize("seconds", [0.5, 3.0])

@@ -18,6 +18,7 @@ from ledger.log import Log
 from pipelines.defs.address import Address
 from pipelines.defs.interrupted import is_at_work, mend
 from pipelines.defs.keys import sync_key
+from pipelines.defs.launcher import HOST_QUEUE, QUEUE
 from schemas.ids import AgencyCode
 from store.house import JOURNAL, House
 from store.keys import open_root
@@ -131,6 +132,18 @@ def test_what_the_broker_is_told_names_nobody_and_opens_nothing(
     assert password is not None
     forbidden = [*site.codes, str(site.home.root), str(site.inbox), password, "postgresql"]
     assert [word for word in forbidden if word.encode() in told] == []
+
+
+def test_what_needs_the_homes_own_machine_waits_in_a_queue_of_its_own(
+    site: Site, instance: dg.DagsterInstance, broker: Broker
+) -> None:
+    run = site.ask_to_clear(instance)
+    assert (broker.waiting(HOST_QUEUE), broker.waiting(QUEUE)) == (1, 0)
+    site.ask(instance, site.codes[:1])
+    assert (broker.waiting(HOST_QUEUE), broker.waiting(QUEUE)) == (1, 1)
+    site.worker("--hands", "1")
+    wait_for(lambda: finished(instance, [run]))
+    assert status(instance, run) is DONE
 
 
 def test_a_worker_that_is_told_to_stop_finishes_what_it_has(site: Site, instance: dg.DagsterInstance) -> None:
