@@ -104,12 +104,13 @@ def ailing(stored: Address) -> list[str]:
         connect(stored).close()
     except Say:
         wrong.append("database")
-    if stored.broker is not None and not _answers(stored.broker):
+    if stored.broker is not None and not answers(stored.broker):
         wrong.append("broker")
     return wrong
 
 
-def _answers(broker: str) -> bool:
+def answers(broker: str) -> bool:
+    """Whether there is a Redis server at an address."""
     import redis
 
     with suppress(redis.RedisError, OSError, ValueError):

@@ -12,6 +12,7 @@ from portal.cli import (
     instructing,
     leaving,
     looking,
+    measuring,
     registering,
     serving,
     setting_up,
@@ -69,6 +70,7 @@ add(app, "status", looking.status, say("group.look"), anywhere=True)
 add(app, "quarantine", looking.quarantine, say("group.look"), anywhere=True)
 add(app, "trace", looking.trace, say("group.look"))
 add(app, "register", registering.register, say("group.look"))
+add(app, "metrics", measuring.metrics, say("group.look"))
 add(app, "up", serving.up, say("group.look"))
 add(app, "worker", serving.worker, say("group.daily"), anywhere=True)
 add(app, "lineage", formats.lineage, say("group.formats"), anywhere=True)
