@@ -1,7 +1,7 @@
 """How much memory a night may take is said by one option, and a delivery that would take more is read in slices."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ def keys(tables: dict[str, list[dict[str, Any]]], name: str) -> list[str]:
     return sorted(r["source_key"] for r in tables[name] if r["source_system"] == "gpi")
 
 
-RESTRICTIONS = {
+RESTRICTIONS: dict[str, Callable[[dict[str, list[dict[str, Any]]]], str]] = {
     "person": lambda tables: f'scope = "person"\nsystem = "sdgi"\nkeys = [{json.dumps(somebody(tables, "sdgi"))}]',
     "role": lambda _: 'scope = "role"\nroles = ["tenant"]',
     "table": lambda _: 'scope = "table"\ntables = ["contact"]',
