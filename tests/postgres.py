@@ -44,7 +44,7 @@ class Cluster:
         self.folder = folder
         self.own = started(folder)
         self._number = itertools.count(1)
-        self._listens = False
+        self._foreign = False
         self._roles: dict[str, dict[str, str]] = {}
         (folder / "pg_hba.conf").write_text(HBA)
         with self.admin() as db:
@@ -144,7 +144,7 @@ class Cluster:
         network = f"host all all {address.rpartition('.')[0]}.0/24 scram-sha-256\n"
         (self.folder / "pg_hba.conf").write_text(HBA + network)
         self._control("restart", "-o", f'-h "{address}" -p 5432 -k {self.folder}')
-        self._listens = True
+        self._foreign = True
         return f"{address}:5432"
 
     def _control(self, *words: str) -> None:
@@ -152,13 +152,18 @@ class Cluster:
         owner = (self.folder / "PG_VERSION").owner()
         subprocess.run(command, check=True, user=owner, stdout=subprocess.DEVNULL, cwd=self.folder)
 
+    def revive(self) -> None:
+        """Start it after every process of it was killed."""
+        self._control("start", "-l", str(self.folder / "log"), "-o", f'-h "" -k {self.folder}')
+        self._foreign = True
+
     def again(self) -> None:
         """Stop the server and start it, as its settings now say."""
         self.own.cleanup()
         self.own = started(self.folder)
 
     def stop(self) -> None:
-        if self._listens:  # its wrapper does not know the process
+        if self._foreign:  # its wrapper does not know the process
             self._control("stop")
             self.own._postmaster_info = None
         self.own.cleanup()

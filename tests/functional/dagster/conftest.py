@@ -71,6 +71,12 @@ def bytes_holding(root: Path, text: str) -> list[str]:
     return sorted(p.name for p in root.rglob("*") if p.is_file() and text.encode() in p.read_bytes())
 
 
+def told_to_dagster(home: Home, text: str) -> list[str]:
+    """Where a text stands among what Dagster keeps: files, or the rows of its database."""
+    stored = ["database"] if text.encode() in engines.written(home) else []
+    return bytes_holding(home.dagster, text) + stored
+
+
 def prepare(root: Path) -> Installation:
     """Three agencies registered and instructed, nothing delivered."""
     installation = Installation(root)

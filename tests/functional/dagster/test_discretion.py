@@ -17,7 +17,7 @@ from pipelines.quality import Findings
 from schemas.ids import System
 from schemas.report import Report
 from tests.functional.conftest import Installation
-from tests.functional.dagster.conftest import DAY, bytes_holding, colours, night, prepare, settle
+from tests.functional.dagster.conftest import DAY, bytes_holding, colours, night, prepare, settle, told_to_dagster
 
 MARK = "BELLERIVE-0612345678"
 
@@ -31,7 +31,7 @@ def ready(tmp_path: Path) -> Installation:
 
 def test_the_search_finds_a_value_that_dagster_was_given(after: Installation, instance: dg.DagsterInstance) -> None:
     instance.report_runless_asset_event(dg.AssetMaterialization("told", metadata={"value": MARK}))
-    assert bytes_holding(after.home.dagster, MARK)
+    assert told_to_dagster(after.home, MARK)
 
 
 def test_an_exception_that_quotes_a_record_leaves_only_its_kind_and_place(
@@ -42,8 +42,8 @@ def test_an_exception_that_quotes_a_record_leaves_only_its_kind_and_place(
 
     with pytest.raises(ValueError, match=MARK):
         settle(ready, systems=[System.GPI], progress=quote)
-    assert bytes_holding(ready.home.dagster, MARK) == []
-    assert bytes_holding(ready.home.dagster, "ValueError at test_discretion.py:") != []
+    assert told_to_dagster(ready.home, MARK) == []
+    assert told_to_dagster(ready.home, "ValueError at test_discretion.py:") != []
     out, err = capfd.readouterr()
     assert MARK not in out + err + caplog.text
 
@@ -59,7 +59,7 @@ def test_an_error_that_dagster_itself_catches_is_masked(
 
     with open_instance(ready.home) as instance:
         assert not dg.materialize([careless], instance=instance, raise_on_error=False).success
-    assert bytes_holding(ready.home.dagster, MARK) == []
+    assert told_to_dagster(ready.home, MARK) == []
     out, err = capfd.readouterr()
     assert MARK not in out + err + caplog.text
 
