@@ -130,8 +130,13 @@ class Connector(Protocol):
     def read(self, opened: Sequence[Opened], recalled: Recalled) -> Reading:
         """All lines of all these deliveries, normalised. Never raises for a bad line: it is quarantined."""
 
+    @property
+    def a_byte(self) -> int:
+        """About how many bytes of memory each byte of a file takes, as far as can be told before it may be opened."""
+
     def weight(self, delivery: Delivery) -> int:
-        """About how many bytes of memory reading, checking and keeping it at once takes; 0 when nobody can tell."""
+        """About how many bytes of memory reading, checking and keeping it at once takes; 0 when nobody can tell. Asked
+        of a delivery that was opened: it may look inside."""
 
     def slices(self, opened: Opened, recalled: Recalled, lines: int) -> Iterator[Reading]:
         """The same as `read` of one delivery, at most so many lines at a time and in the same order; in each, lines are

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +55,7 @@ def settle_batch(
                 yield report
                 own[report.agency].close()  # nobody waits for this agency while other sources are awaited
             ready = [r for r in group if isinstance(r, Ready)]
-            for kept in _settle_ready(room, ready, desk):
+            for kept in chain.from_iterable(_settle_ready(room, some, desk) for some in _portions(room, ready)):
                 if isinstance(kept, Report):
                     yield kept
                 elif last:
@@ -84,9 +84,29 @@ def _groups(here: Sequence[Report | Ready | Awaited]) -> Iterator[list[Report | 
         yield [awaited[n].answered() for n in group]
 
 
+def _portions(room: Room, ready: Sequence[Ready]) -> Iterator[list[Ready]]:
+    """What is settled together: as much as takes a third of the memory, now that it was opened and can be told. What
+    takes more is alone."""
+    some: list[Ready] = []
+    taken = 0
+    for each in ready:
+        weight = _weight(room, each)
+        if some and taken + weight > room.night.memory // 3:
+            yield some
+            some, taken = [], 0
+        some.append(each)
+        taken += weight
+    if some:
+        yield some
+
+
+def _weight(room: Room, ready: Ready) -> int:
+    return room.connector.weight(at_hand(ready.delivery))
+
+
 def _settle_ready(room: Room, ready: list[Ready], desk: Desk) -> Iterator[Report | Delivery]:
     """Reports; deliveries instead of which nothing was kept because what allowed them changed meanwhile."""
-    if len(ready) == 1 and room.connector.weight(at_hand(ready[0].delivery)) > room.night.memory // 3:
+    if len(ready) == 1 and _weight(room, ready[0]) > room.night.memory // 3:
         yield from _settle_large(room, ready[0], desk)
         return
     while ready:

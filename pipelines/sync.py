@@ -12,7 +12,7 @@ from functools import partial
 from connectors.base import Delivery, find
 from pipelines.batch import settle_batch
 from pipelines.books import Books
-from pipelines.inbox import Afar, size_of
+from pipelines.inbox import size_of
 from pipelines.memory import USUAL
 from pipelines.night import Desk, Night, Room, code_version, premises_for
 from pipelines.waiting import flow, portal_deliveries, registered, strangers, waiting
@@ -27,8 +27,6 @@ __all__ = [
 ]  # fmt: skip
 
 BATCH_AGENCIES = 250
-# Bytes of memory for each byte of an object that nobody has opened yet: an archive unfolds to eight times its size.
-_A_BYTE_AFAR = 160
 
 
 def settle(night: Night, system: System, agencies: Sequence[AgencyCode], desk: Desk, run: str) -> list[Report]:
@@ -81,7 +79,8 @@ def _settled(batch: Generator[Report | None, None, None], desk: Desk, reports: l
 
 
 def _weight(room: Room, delivery: Delivery) -> int:
-    return _A_BYTE_AFAR * size_of(delivery) if isinstance(delivery, Afar) else room.connector.weight(delivery)
+    """By its size alone: without an instruction not a byte of it is looked at."""
+    return room.connector.a_byte * size_of(delivery)
 
 
 def bounded(

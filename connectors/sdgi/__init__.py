@@ -33,12 +33,16 @@ _YIELDS = {
     "DOCUMENTS.CSV": ("document",),
     "SORTIES.CSV": (),
 }
+# Bytes of memory for each byte that an archive unfolds to, which is eight times its size or so.
+_UNFOLDED_BYTE = 20
 Placed = list[tuple[int, Proved]]
 Read = TypeVar("Read")
 
 
 class Sdgi:
     """The connector of SDGI (`connectors.base.Connector`)."""
+
+    a_byte = 8 * _UNFOLDED_BYTE
 
     @property
     def system(self) -> System:
@@ -78,7 +82,7 @@ class Sdgi:
 
     def weight(self, delivery: Delivery) -> int:
         """Some twenty bytes of memory for each byte that the archive unfolds to."""
-        return 20 * unfolded(delivery.path) if delivery.path is not None else 0
+        return _UNFOLDED_BYTE * unfolded(delivery.path) if delivery.path is not None else 0
 
     def read(self, opened: Sequence[Opened], recalled: Recalled) -> Reading:
         """All lines of all these deliveries. Deliveries of one layout are read together, as one frame a file."""

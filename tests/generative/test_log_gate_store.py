@@ -57,6 +57,7 @@ class Memory:
 
     system = System.LOGIN
     yields = YIELDS
+    a_byte = 0
 
     def __init__(self) -> None:
         self.lines: dict[str, list[Line]] = {}
@@ -79,6 +80,9 @@ class Memory:
 
     def asks(self, opened: Sequence[Opened]) -> Sequence[Asked]:
         return ()
+
+    def weight(self, delivery: Delivery) -> int:
+        return 0
 
     def read(self, opened: Sequence[Opened], recalled: Recalled) -> Reading:
         (one,) = opened

@@ -67,7 +67,7 @@ OF_THE_HOST = (
     ("trace", "--agency", "A0001", "person", "x"), ("register", "--to", "x"), ("up",),
     ("export", "--agency", "A0001", "--to", "x"), ("retention", "plan"), ("retention", "run"),
     ("evidence", "--agency", "A0001", "--out", "x.zip"), ("verify", "x"), ("host", "serve", "--listen", "h:1"),
-    ("host", "admit", "x", "--out", "x"), ("host", "dismiss", "x"),
+    ("host", "admit", "x", "--out", "x"), ("host", "dismiss", "x"), ("metrics",),
 )  # fmt: skip
 ANYWHERE = {"sync", "status", "quarantine", "agencies list", "lineage", "layouts", "inspect"}
 
