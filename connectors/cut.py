@@ -1,5 +1,6 @@
 """A reading in slices, for connectors that read a delivery whole: what comes after reading is bounded all the same."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -11,7 +12,7 @@ from connectors.base import Delivery, Opened, Recalled
 from schemas.frames import Reading
 
 
-class ReadWhole:
+class ReadWhole(ABC):
     """Half of a connector: what it reads whole is cut afterwards. `a_byte`: bytes of memory for each of the file's."""
 
     a_byte: ClassVar[int]
@@ -22,8 +23,9 @@ class ReadWhole:
     def slices(self, opened: Opened, recalled: Recalled, lines: int) -> Iterator[Reading]:
         yield from cut(self.read([opened], recalled), lines)
 
+    @abstractmethod
     def read(self, opened: Sequence[Opened], recalled: Recalled) -> Reading:
-        raise NotImplementedError
+        """As `connectors.base.Connector.read`."""
 
 
 def cut(reading: Reading, lines: int) -> Iterator[Reading]:

@@ -5,10 +5,10 @@ memory = "2GiB"
 """
 
 import re
-import tomllib
 
 from schemas.errors import Malformed
 from schemas.home import Home
+from store.engine import settings_of
 
 # 1.5 GiB, unless somebody says otherwise.
 USUAL = 3 << 29
@@ -33,13 +33,7 @@ def in_bytes(said: str) -> int:
 
 def of_home(home: Home) -> int:
     """What the settings of a home say, else 1.5 GiB."""
-    try:
-        said = tomllib.loads(home.settings.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return USUAL
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise Malformed(f"{home.settings.name} cannot be read", "Write it as TOML, in UTF-8.") from None
-    night = said.get("night", {})
+    night = settings_of(home).get("night", {})
     memory = night.get("memory") if isinstance(night, dict) else night
     if memory is None:
         return USUAL

@@ -166,14 +166,18 @@ def close_all() -> None:
         _KNOWN.popitem()[1].close()
 
 
-def _says_postgresql(home: Home) -> bool:
+def settings_of(home: Home) -> dict[str, Any]:
+    """What `depositaire.toml` of a home says; nothing where there is none. Raises Malformed."""
     try:
-        said = tomllib.loads(home.settings.read_text(encoding="utf-8"))
+        return tomllib.loads(home.settings.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return False
+        return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         raise Malformed(f"{home.settings.name} cannot be read", "Write it as TOML, in UTF-8.") from None
-    chosen = said.get("store", {}).get("engine", "sqlite")
+
+
+def _says_postgresql(home: Home) -> bool:
+    chosen = settings_of(home).get("store", {}).get("engine", "sqlite")
     if chosen not in ("sqlite", "postgresql"):
         raise Malformed(f"{home.settings.name}: store.engine is neither sqlite nor postgresql")
     return bool(chosen == "postgresql")

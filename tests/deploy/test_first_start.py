@@ -1,19 +1,16 @@
 """The first start as deploy/ words it, on real servers: databases and logins, secrets, the home, its figures."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from store import engine
 from tests.broker import Broker
 from tests.deploy.conftest import DEPLOY, ROOT, compose
-from tests.postgres import Cluster
+from tests.postgres import Cluster, running
 
 BESIDE = Path(sys.executable).parent
 
@@ -21,16 +18,10 @@ BESIDE = Path(sys.executable).parent
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A server of its own: the logins have names that another test's could have."""
-    folder = Path(tempfile.mkdtemp(prefix="dep-pg-"))
-    made = Cluster(folder)
-    with made.admin() as db:
-        db.execute("DROP ROLE manager")
-    try:
+    with running() as made:
+        with made.admin() as db:
+            db.execute("DROP ROLE manager")
         yield made
-    finally:
-        engine.close_all()
-        made.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

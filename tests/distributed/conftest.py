@@ -1,12 +1,10 @@
 """Workers on one home: a real broker, Dagster's records in a real PostgreSQL, `depositaire worker` as it is started."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -34,11 +32,10 @@ from pipelines.defs.keys import SYNC_JOB, sync_key
 from pipelines.defs.partitions import AGENCIES_TAG, SYSTEM_TAG
 from schemas.home import Home
 from schemas.ids import System
-from store import engine
 from store.house import House
 from tests import engines
 from tests.broker import Broker
-from tests.postgres import Cluster
+from tests.postgres import Cluster, at_hand
 
 ROOT = Path(__file__).parents[2]
 SYSTEM = System.SDGI
@@ -48,17 +45,8 @@ MANY, PERSONS, IN_A_RUN = 12, 400, 3
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    if engines.CLUSTERS:
-        yield engines.CLUSTERS[0]
-        return
-    folder = Path(tempfile.mkdtemp(prefix="dep-pg-"))  # a short path: a socket's name has a limit
-    made = Cluster(folder)
-    try:
+    with at_hand() as made:
         yield made
-    finally:
-        engine.close_all()
-        made.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

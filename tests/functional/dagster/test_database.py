@@ -2,9 +2,7 @@
 name an agency where nobody looks for it."""
 
 import io
-import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,25 +23,16 @@ from retention.residue import CONTROL, Where, left, search
 from schemas.errors import Malformed, NotVerified, Refused, TryAgain
 from schemas.home import Home
 from schemas.ids import AgencyCode
-from tests import engines
 from tests.functional.cli.conftest import call
-from tests.postgres import PASSWORD, Cluster
+from tests.postgres import PASSWORD, Cluster, at_hand
 
 GONE, STAYS = AgencyCode("A0001"), AgencyCode("A0002")
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    if engines.CLUSTERS:
-        yield engines.CLUSTERS[0]
-        return
-    folder = Path(tempfile.mkdtemp(prefix="dep-pg-"))  # a short path: a socket's name has a limit
-    made = Cluster(folder)
-    try:
+    with at_hand() as made:
         yield made
-    finally:
-        made.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

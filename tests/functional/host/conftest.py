@@ -3,12 +3,10 @@
 import datetime as dt
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -29,10 +27,9 @@ from schemas.ids import AgencyCode, System
 from store import engine
 from store.house import House
 from store.keys import PAGE, Keyring, create_root, open_root
-from tests import engines
 from tests.functional.conftest import SAMPLES, Installation
 from tests.leave import capability
-from tests.postgres import Cluster
+from tests.postgres import Cluster, at_hand
 
 ROOT = Path(__file__).parents[3]
 WORKER = Path(__file__).with_name("worker.py")
@@ -46,17 +43,8 @@ NOW = dt.datetime.now(dt.UTC)
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    if engines.CLUSTERS:
-        yield engines.CLUSTERS[0]
-        return
-    folder = Path(tempfile.mkdtemp(prefix="dep-pg-"))  # a short path: a socket's name has a limit
-    made = Cluster(folder)
-    try:
+    with at_hand() as made:
         yield made
-    finally:
-        engine.close_all()
-        made.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Site(Installation):
