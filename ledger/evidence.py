@@ -34,6 +34,8 @@ VERSION = 1
 MANIFEST, NOTE = "manifest.json", "manifest.note"
 # What every pack has beside the log: (name in the pack) whoever makes it brings these.
 PAPERS = ("README.txt", "lineage.json", "resume.pdf", "summary.json", "verify.py")
+# What packs have since they say their provenance; one that was made before has none, and holds.
+ADDED = ("prov.json",)
 
 _UNDATED = (1980, 1, 1, 0, 0, 0)
 _CERTIFICATE = re.compile(r"[A-Z0-9]{5}-\d{8}(-\d+)?\.json")
@@ -83,7 +85,8 @@ class Anchor:
 @dataclass(frozen=True, slots=True)
 class Papers:
     """What goes into a pack beside the log. `anchors` by the size of the stamped head, `certificates` by file name,
-    `others`: the files of `PAPERS`."""
+    `others`: the files of `PAPERS`
+    and `ADDED`."""
 
     others: Mapping[str, bytes]
     anchors: Mapping[int, Anchor] = field(default_factory=dict)
@@ -139,7 +142,7 @@ def pack(opened: Opened, hidden: Collection[int], papers: Papers, at: datetime, 
     """The bytes of a pack. `hidden`: leaves whose content and salt are left out; `at`: as of when; `key`: the logs'."""
     agency = opened.history.agency
     verifier = str(verifier_key(origin(agency), key))
-    files = {name: papers.others[name] for name in PAPERS} | {
+    files = {name: papers.others[name] for name in (*PAPERS, *ADDED) if name in papers.others} | {
         "log/checkpoint": opened.checkpoint,
         "log/entries": b"".join(encode_leaf(leaf) for leaf in opened.leaves),
         "log/contents.jsonl": _lines(b"null" if n in hidden else c for n, c in enumerate(opened.contents)),

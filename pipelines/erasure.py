@@ -28,6 +28,7 @@ from ledger.minting import mint_end, mint_own
 from pipelines import orders
 from pipelines.locks import sole
 from pipelines.objects import Objects
+from pipelines.openlineage.outbox import Outbox
 from pipelines.orders import Ordered
 from retention import files, residue
 from retention.carry_out import Counts, Hands, carry_out
@@ -420,6 +421,8 @@ class _HouseHands:
         return rows | {"shelves": int(drop(self._broom.home, mint_end(agency, self._at)))}
 
     def forget_in_house(self, agency: AgencyCode, end: date) -> Counts:
+        # What only the journal tells of becomes an event before it is gone.
+        Outbox(self._broom.home, self._broom.root).before_forgetting(agency, self._at)
         gone = dict(self._house.forget_agency(agency))
         with self._house.writing() as db:
             reduced = register.reduce_row(db, agency, end)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from ledger import evidence
-from ledger.canonical import read_instant
+from ledger.canonical import read_instant, sha256
 from ledger.evidence import Anchor, Opened, Papers
 from ledger.examine import Examined, examine
 from ledger.keys import LogKeys
@@ -21,6 +21,7 @@ from ledger.stored import Keys
 from ledger.witness import verify_extends
 from pipelines.evidence_summary import VERSION, summarise, systems
 from pipelines.lineage import edges
+from pipelines.provenance import DOCUMENT, VERSION as PROV_VERSION, provenance
 from pipelines.summary_pdf import draw
 from schemas.errors import Malformed, NotVerified
 from schemas.fields import Scope
@@ -71,9 +72,11 @@ def write(
     hidden = frozenset(evidence.withheld(opened.history.lines, min(at, now))) | opened.destroyed
     shown = evidence.shown(opened.history, hidden)
     summary = summarise(shown, len(hidden), at, told)
+    lineage = evidence.spelled(_lineage(systems(shown)))
     others = {
         "README.txt": _readme(agency, at),
-        "lineage.json": evidence.spelled(_lineage(systems(shown))),
+        "lineage.json": lineage,
+        "prov.json": evidence.spelled(provenance(shown, sha256(lineage))),
         "resume.pdf": draw(summary, meaning),
         "summary.json": evidence.spelled(summary),
         "verify.py": (files("ledger.standalone") / "verify.py").read_bytes(),
@@ -147,6 +150,27 @@ def _follows(found: Examined) -> None:
         again = {}
     if evidence.spelled(again) != found.files["summary.json"]:
         raise NotVerified("summary.json does not say what the log says", "Keep the pack as evidence.")
+    _derived(found)
+
+
+def _derived(found: Examined) -> None:
+    """The provenance says what the entries that are shown say. A pack of before has none; one that was made with other
+    links between exports and model cannot be made again, and what was signed is signed."""
+    said = found.files.get("prov.json")
+    if said is None:
+        return
+    lineage = sha256(found.files["lineage.json"])
+    try:
+        stated = json.loads(said)["entity"][DOCUMENT]
+        if stated["dep:version"] == PROV_VERSION and stated["dep:lineage_sha256"] == lineage:
+            ours = evidence.spelled(_lineage(systems(found.history))) == found.files["lineage.json"]
+            holds = not ours or evidence.spelled(provenance(found.history, lineage)) == said
+        else:
+            holds = stated["dep:version"] != PROV_VERSION
+    except (ValueError, LookupError, TypeError, AttributeError, Malformed):
+        holds = False
+    if not holds:
+        raise NotVerified("prov.json does not say what the log says", "Keep the pack as evidence.")
 
 
 def _told_by_the_house(house: House, agency: AgencyCode) -> dict[str, Any]:

@@ -218,7 +218,7 @@ class Account:
     def _held(self, receipts: Sequence[tuple[datetime, Receipt]]) -> Columns:
         """The columns that could be kept: filled by a source table of which lines were kept, and allowed by the
         instructions that the receipt cites, less what was restricted or ordered to be erased when it was recorded."""
-        turns = sorted(set(_instants(self._orders().entries)))
+        turns = sorted(set(instants(self._orders().entries)))
         met: dict[tuple[int, tuple[str, ...]], tuple[datetime, str, set[str]]] = {}
         for at, r in receipts:
             # Between two instants of which the entries speak, nothing that is allowed changes.
@@ -348,7 +348,7 @@ def _in_order(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-def _instants(entries: Iterable[Entry]) -> Iterator[datetime]:
+def instants(entries: Iterable[Entry]) -> Iterator[datetime]:
     for e in entries:
         if is_dataclass(e):
             yield from (v for f in fields(e) if isinstance(v := getattr(e, f.name), datetime))

@@ -17,7 +17,7 @@ from schemas.home import PORTAL, Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode
 
 # What stays (retention.steps.Left), what other steps destroy, and what is no file of an agency.
-_NOT_LEFTOVERS = frozenset({"ledger", "certificates", "erasures", "locks", "dagster"})
+_NOT_LEFTOVERS = frozenset({"ledger", "certificates", "erasures", "lineage", "locks", "dagster"})
 CODE_LENGTH = 5
 _PORTAL_FILE = re.compile(r"PORTAIL_(COMPTES|RATTACHEMENTS)_(\d{8})\.csv")
 

@@ -8,8 +8,8 @@ is broken: each has a positive control, a place of the same make in which someth
 (measured: a search without one called a full table clean).
 
 What is searched for is the agency's code, as a word of its own: the data itself went with its keys and its shelf.
-Evidence that stays on purpose is not residue: the agency's ledger, diary and certificates, and the bare row of the
-register.
+Evidence that stays on purpose is not residue: the agency's ledger, the lineage events that repeat it, diary and
+certificates, and the bare row of the register.
 """
 
 import json
@@ -29,8 +29,8 @@ from retention import residue_objects, residue_orchestrator, residue_tables
 from schemas.ids import AgencyCode
 
 # Whose it is is in the name; what is inside is sealed or evidence.
-_NOT_READ = frozenset({"ledger", "certificates", "erasures", "shelves", "keys"})
-_EVIDENCE = frozenset({"ledger", "certificates", "erasures"})
+_NOT_READ = frozenset({"ledger", "certificates", "erasures", "lineage", "shelves", "keys"})
+_EVIDENCE = frozenset({"ledger", "certificates", "erasures", "lineage"})
 _BARE_ROW = frozenset({"code", "date_fin", "erased_on", "closed"})
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _LOG_KEY = re.compile(r"[A-Z0-9]{5}\.key")
@@ -287,7 +287,8 @@ def _walk(root: Path, depth: int | None, skipped: set[Path]) -> Iterator[tuple[P
 
 
 def _is_evidence(path: Path, where: Where, depth: int) -> bool:
-    """The agency's ledger and the key that opens it, diary and certificates; an empty file that serves as a lock."""
+    """The agency's ledger and the key that opens it, lineage, diary and certificates; an empty file that serves as a
+    lock."""
     if path.parent == where.keys / "logs" and _LOG_KEY.fullmatch(path.name):
         return True
     if depth != 2 or path.parent.parent != where.home:

@@ -69,6 +69,11 @@ class Home:
         return self.root / "certificates"
 
     @property
+    def lineage(self) -> Path:
+        """The events of each agency for tools of lineage, and how far they were sent."""
+        return self.root / "lineage"
+
+    @property
     def locks(self) -> Path:
         return self.root / "locks"
 

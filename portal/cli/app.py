@@ -13,13 +13,14 @@ from portal.cli import (
     leaving,
     looking,
     measuring,
+    openlineage,
     registering,
     serving,
     setting_up,
     syncing,
 )
 from portal.cli.help import group
-from portal.cli.options import AS_JSON, AT, HOME, KEYS, QUIET, add
+from portal.cli.options import AS_JSON, AT, HOME, KEYS, QUIET, add, lead
 from portal.cli.words import say
 
 app = group(say("app"), epilog=say("help.exit"))
@@ -74,6 +75,10 @@ add(app, "metrics", measuring.metrics, say("group.look"))
 add(app, "up", serving.up, say("group.look"))
 add(app, "worker", serving.worker, say("group.daily"), anywhere=True)
 add(app, "lineage", formats.lineage, say("group.formats"), anywhere=True)
+events = _subgroup("openlineage", "group.formats")
+lead(events, openlineage.openlineage)
+add(events, "send", openlineage.send)
+add(events, "status", openlineage.status)
 add(app, "layouts", formats.layouts, say("group.formats"), anywhere=True)
 add(app, "inspect", formats.inspect, say("group.formats"), anywhere=True)
 add(app, "export", leaving.export, say("group.leave"))

@@ -1,5 +1,6 @@
 """status, quarantine, trace."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -137,15 +138,24 @@ def _aside(a: "Aside") -> tuple[object, ...]:
 
 def trace(
     setting: Setting,
-    agency: options.Agency,
-    name: Annotated[str, typer.Argument(metavar="TABLE", help=say("argument.table"))],
-    key: Annotated[str, typer.Argument(metavar="SOURCE_KEY", help=say("argument.key"))],
+    agency: options.AgencyOrNone = None,
+    name: Annotated[str | None, typer.Argument(metavar="TABLE", help=say("argument.table"))] = None,
+    key: Annotated[str | None, typer.Argument(metavar="SOURCE_KEY", help=say("argument.key"))] = None,
     column: Annotated[str | None, typer.Option("--column", metavar="NAME", help=say("option.column"))] = None,
     system: options.System = None,
     value: Annotated[bool, typer.Option("--value", help=say("option.value"))] = False,
+    known: Annotated[str | None, typer.Option("--known", metavar="INSTANT", help=say("option.known"))] = None,
+    field: Annotated[str | None, typer.Option("--field", metavar="TABLE.COLUMN", help=say("option.field"))] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help=say("option.drawing"))] = None,
 ) -> int:
     from pipelines import trace as pipeline
 
+    if field is not None:
+        return _field(setting, field, out)
+    if agency is None or name is None or key is None or out is not None:
+        raise Malformed("say what is traced", "Give --agency, a table and a key; or --field TABLE.COLUMN.")
+    if known is not None:
+        return _known(setting, agency, name, key, system, value, known)
     found = pipeline.trace(
         setting.home, agency, name, key,
         column=column, system=system, value=value, at=setting.at, passphrase=setting.passphrase,
@@ -154,6 +164,46 @@ def trace(
         emit(found.as_json())
     else:
         _traced(found)
+    return 0
+
+
+def _field(setting: Setting, name: str, out: Path | None) -> int:
+    from pipelines import field_lineage as pipeline
+
+    found = pipeline.of(name)
+    if out is not None:
+        if out.suffix != ".svg":
+            raise Malformed("--out is not an .svg", "A drawing is written as SVG.")
+        out.write_text(pipeline.svg(found, language()), encoding="utf-8")
+    if setting.as_json:
+        emit(found.as_json())
+    else:
+        line(found.name, style="bold")
+        table(pipeline.HEADS[language()], pipeline.rows(found, language()))
+    return 0
+
+
+def _known(
+    setting: Setting, agency: str, name: str, key: str, system: str | None, value: bool, asked: str
+) -> int:  # fmt: skip
+    from pipelines.as_known import Answer, as_known
+    from portal.cli.setting import instant
+
+    found = as_known(
+        setting.home, agency, name, key, instant(asked, "--known"),
+        system=system, value=value, at=setting.at, passphrase=setting.passphrase,
+    )  # fmt: skip
+    if setting.as_json:
+        emit(found.as_json())
+        return 0
+    line(say(f"known.{found.answer}", at=f"{found.asked:%Y-%m-%d %H:%M %Z}"), style="bold")
+    if found.answer in (Answer.AS_HELD, Answer.BEFORE_END):
+        _traced(found.row)
+    heads = ("known", "delivery", "day", "layout", "instructions")
+    rows = [
+        (say(f"known.part.{s.part}"), s.delivery, s.day, s.layout, " ".join(s.instructions)) for s in found.steps
+    ]  # fmt: skip
+    table([say(f"column.{h}") for h in heads], rows)
     return 0
 
 

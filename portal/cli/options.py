@@ -76,3 +76,16 @@ def add(app: typer.Typer, name: str, run: Run, panel: str | None = None, anywher
     """Hang a command into a group; its help is the catalogue's `help.<…>`."""
     prefix = f"{app.info.name}." if isinstance(app.info.name, str) else ""
     app.command(name, cls=Command, help=say(f"help.{prefix}{name}"), rich_help_panel=panel)(told(run, anywhere))
+
+
+def lead(app: typer.Typer, run: Run) -> None:
+    """What a group does when it is called without one of its commands."""
+    own = told(run)
+
+    def alone(ctx: typer.Context, **given: Any) -> None:
+        if ctx.invoked_subcommand is None:
+            own(ctx, **given)
+
+    vars(alone).update({name: vars(own)[name] for name in ("__signature__", "__name__") if name in vars(own)})
+    alone.__annotations__ = own.__annotations__
+    app.callback(invoke_without_command=True)(alone)

@@ -47,8 +47,9 @@ class Setting:
         return os.environ.get("DEPOSITAIRE_PASSPHRASE") or None
 
 
-def instant(text: str) -> datetime:
-    """A day (its first instant in Paris), an instant with its offset, or one of Paris time. Raises Malformed."""
+def instant(text: str, option: str = "--at") -> datetime:
+    """A day (its first instant in Paris), an instant with its offset, or one of Paris time. Raises Malformed naming the
+    option."""
     from schemas.window import PARIS, midnight
 
     try:
@@ -57,7 +58,7 @@ def instant(text: str) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise Malformed(
-            "--at is not an instant", "Write 2026-01-14, 2026-01-14T08:00 or 2026-01-14T08:00:00+01:00."
+            f"{option} is not an instant", "Write 2026-01-14, 2026-01-14T08:00 or 2026-01-14T08:00:00+01:00."
         ) from None
     return found if found.tzinfo else found.replace(tzinfo=PARIS)
 

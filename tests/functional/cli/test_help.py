@@ -16,10 +16,10 @@ COMMANDS = (
     "init", "agencies load", "agencies list", "sources set", "sources load", "policy set", "policy list", "instruct",
     "instructions", "sync", "status", "quarantine", "trace", "register", "up", "lineage", "layouts", "inspect",
     "export", "retention plan", "retention run", "evidence", "verify", "anchor", "host serve", "host admit",
-    "host dismiss", "metrics",
+    "host dismiss", "metrics", "openlineage send", "openlineage status",
 )  # fmt: skip
 HEAVY = ("pyarrow", "pandas", "numpy", "sqlalchemy", "dagster", "lxml", "great_expectations", "cryptography", "rich",
-         "reportlab", "prometheus_client")  # fmt: skip
+         "reportlab", "prometheus_client", "openlineage")  # fmt: skip
 
 
 def shell(*arguments: str, locale: str = "C.UTF-8") -> "subprocess.CompletedProcess[str]":

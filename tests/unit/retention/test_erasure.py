@@ -181,7 +181,8 @@ def test_a_file_that_arrives_after_the_erasure_is_removed_and_certified(installa
     assert done.problem is None
     assert dict(done.steps)[done.plan.steps[4]] == Done({"deliveries": 2})
     assert dict(done.steps)[done.plan.steps[0]] == NothingThere()
-    assert installation.named(A3) == EVIDENCE | {f"certificates/{A3}-20260115.json"}
+    told = {f"certificates/{A3}-20260115.json", f"lineage/{A3}.jsonl"}  # the event of the first erasure
+    assert installation.named(A3) == EVIDENCE | told
     assert erasure.run(installation.broom, CLOSED + 2 * DAY) == erasure.Swept((), ())
     last = installation.log(A3).read().entries[-1]
     assert isinstance(last, Erased)
