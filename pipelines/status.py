@@ -105,6 +105,19 @@ def of_house(home: Home, at: datetime, only: str | None = None, passphrase: str 
     return found if only is None else [_with_shelf(home, s) for s in found]
 
 
+def of_agency(home: Home, code: AgencyCode, history: History, at: datetime) -> Standing:
+    """One agency with its flows and what is held of it, from its log as it was read. Raises Malformed for one that is
+    unknown."""
+    with House.open(home) as house:
+        known = register.get(house.db, code)
+        if known is None:
+            raise Malformed(f"agency {code} is not in the register", "Check the code.")
+        last = {key: row for key, row in _last(house).items() if key[0] == code}
+        sourced = frozenset({code} & set(house.with_source(System.SPILASUITE)))
+        found = _standing(known, last, sourced, history, at)
+    return _with_shelf(home, found)
+
+
 def of_portal(home: Home) -> Flow:
     """The portal's own accounts."""
     with House.open(home) as house:

@@ -102,3 +102,13 @@ class Home:
     def log_key(self, agency: AgencyCode) -> Path:
         """What wraps the salts of an agency's log. It outlives the agency's data."""
         return self.keys / "logs" / f"{agency}.key"
+
+    @property
+    def reception(self) -> Path:
+        """Who may come in by the web door: accounts, the log of what was asked, the socket. Only its owner enters."""
+        return self.root / "reception"
+
+    @property
+    def reception_key(self) -> Path:
+        """What seals the accounts of the web door."""
+        return self.keys / "reception.key"

@@ -1,4 +1,4 @@
-"""`depositaire up`: Dagster's web page and daemon on one home, until they are told to stop."""
+"""`depositaire up`: Dagster's web page and daemon on one home, and the web door beside them, until told to stop."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Self
 
 from pipelines.defs import address
@@ -17,10 +17,17 @@ from schemas.home import Home
 _PATIENCE_SECONDS = 30.0
 
 
-def up(home: Home, port: int = 3000, host: str = "127.0.0.1", environment: Mapping[str, str] = os.environ) -> int:
+def up(
+    home: Home,
+    port: int = 3000,
+    host: str = "127.0.0.1",
+    environment: Mapping[str, str] = os.environ,
+    beside: AbstractContextManager[object] | None = None,
+) -> int:
     """Serve until SIGINT or SIGTERM, then stop both and everything that they started. Returns an exit code.
 
-    The page shows counts and codes to whoever can reach it and asks for no password: bind it to this machine.
+    The page shows counts and codes to whoever can reach it and asks for no password: bind it to this machine. `beside`:
+    what is open for as long.
     """
     write_instance(home)
     with open_instance(home) as instance:
@@ -32,7 +39,8 @@ def up(home: Home, port: int = 3000, host: str = "127.0.0.1", environment: Mappi
             cwd=home.dagster,
             start_new_session=True,  # a signal from the keyboard reaches it once, from here
         )
-        return asked.to_stop(child)
+        with beside or nullcontext():
+            return asked.to_stop(child)
 
 
 class Asked:

@@ -7,6 +7,7 @@ import typer
 
 from portal.cli import (
     anchoring,
+    dooring,
     formats,
     hosting,
     instructing,
@@ -72,6 +73,11 @@ add(app, "quarantine", looking.quarantine, say("group.look"), anywhere=True)
 add(app, "trace", looking.trace, say("group.look"))
 add(app, "register", registering.register, say("group.look"))
 add(app, "metrics", measuring.metrics, say("group.look"))
+door = _subgroup("door", "group.look")
+add(door, "invite", dooring.invite)
+add(door, "people", dooring.people)
+add(door, "revoke", dooring.revoke)
+add(door, "serve", dooring.serve)
 add(app, "up", serving.up, say("group.look"))
 add(app, "worker", serving.worker, say("group.daily"), anywhere=True)
 add(app, "lineage", formats.lineage, say("group.formats"), anywhere=True)

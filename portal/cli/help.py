@@ -14,8 +14,8 @@ from portal.cli.words import say
 # As they are met: Typer would put groups last.
 ORDER = (
     "init", "agencies", "sources", "policy", "instruct", "instructions", "sync", "worker", "anchor", "status",
-    "quarantine", "trace", "register", "metrics", "up", "lineage", "openlineage", "layouts", "inspect", "export", "retention",
-    "evidence", "verify",
+    "quarantine", "trace", "register", "metrics", "door", "up", "lineage", "openlineage", "layouts", "inspect",
+    "export", "retention", "evidence", "verify",
 )  # fmt: skip
 COMMON = ("home", "keys", "at", "as_json", "quiet", "help")
 

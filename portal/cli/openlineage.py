@@ -56,7 +56,7 @@ def send(
     setting: Setting,
     agency: options.Agencies = None,
     follow: Annotated[bool, typer.Option("--follow", help=say("option.follow"))] = False,
-    every: Annotated[float, typer.Option("--every", metavar="SECONDS", help=say("option.every"))] = 30.0,
+    every: Annotated[float, typer.Option("--every", metavar="SECONDS", help=say("option.turn"))] = 30.0,
 ) -> int:
     from datetime import UTC, datetime
 

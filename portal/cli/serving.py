@@ -1,9 +1,12 @@
 """up, worker."""
 
+import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
+from portal.cli.dooring import LISTEN, Listen, Origin
 from portal.cli.setting import Setting
 from portal.cli.words import say
 
@@ -12,12 +15,19 @@ def up(
     setting: Setting,
     port: Annotated[int, typer.Option("--port", metavar="PORT", help=say("option.port"))] = 3000,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help=say("option.host"))] = "127.0.0.1",
+    origin: Origin = None,
+    listen: Listen = LISTEN,
 ) -> int:
     from pipelines import opening
     from pipelines.defs.serve import up as serve
+    from pipelines.reception.beside import door, origin_of
+    from store.keys import open_root
 
     opening.check(setting.home, setting.passphrase)
-    return serve(setting.home, port, host)
+    root, where = open_root(setting.home, setting.passphrase), origin_of(setting.home, origin)
+    if not setting.quiet:
+        print(say("door.open", origin=where), file=sys.stderr, flush=True)
+    return serve(setting.home, port, host, beside=door(setting.home, root, where, listen, _now))
 
 
 def worker(
@@ -32,3 +42,8 @@ def worker(
 
     opening.check(setting.home, setting.passphrase)
     return work(setting.home, hands, None if health is None else where(health))
+
+
+def _now() -> datetime:
+    # Who may come in is asked as of now, whatever --at says.
+    return datetime.now(UTC)

@@ -1,0 +1,52 @@
+"""The log of what was asked at the web door, for twelve months: who by pseudonym, when, what, of which agency.
+
+No value of anybody. Kept apart from the accounts and from the instruction logs: CNIL, délibération 2021-122 of
+14 October 2021; GDPR 32(1)(b), 5(2). The database itself refuses a change, and a removal before its time (`tables`).
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine, delete, insert, select
+
+from pipelines.reception.tables import ACCESS, stamp
+from pipelines.reception.vault import Vault
+from schemas.access import TABLE, Question
+from schemas.ids import AgencyCode
+
+KEPT = timedelta(days=366)
+
+
+class Journal:
+    def __init__(self, engine: Engine, vault: Vault) -> None:
+        self._engine, self._vault = engine, vault
+
+    def note(
+        self,
+        at: datetime,
+        who: str | None,
+        question: Question | None,
+        agency: AgencyCode | None,
+        outcome: str,
+        about: str | None = None,
+    ) -> None:
+        """`who`: an account; `about`: numbers or ids of the project's own, never a text that somebody typed."""
+        rule = TABLE.get(question) if question is not None else None
+        line = {
+            "at": stamp(at), "who": who, "question": "unknown" if question is None else str(question),
+            "reads": rule.reads if rule else None, "object": about, "outcome": outcome,
+            "agency": None if agency is None else self._vault.mark("agency", agency),
+        }  # fmt: skip
+        with self._engine.begin() as db:
+            db.execute(insert(ACCESS).values(**line))
+
+    def of(self, agency: AgencyCode) -> list[dict[str, object]]:
+        """What was asked of one agency, the oldest first."""
+        mark = self._vault.mark("agency", agency)
+        with self._engine.connect() as db:
+            found = db.execute(select(ACCESS).where(ACCESS.c.agency == mark).order_by(ACCESS.c.id)).mappings()
+            return [{k: v for k, v in row.items() if k not in ("agency", "id")} for row in found]
+
+    def clear(self, at: datetime) -> int:
+        """Remove what is older than is kept. Returns how many lines that was."""
+        with self._engine.begin() as db:
+            return db.execute(delete(ACCESS).where(ACCESS.c.at < stamp(at - KEPT))).rowcount

@@ -1,0 +1,12 @@
+"""The answers, by subject. A question of `schemas.access` without an answer here is refused, and a test tells of it."""
+
+from pipelines.reception.desk import Answers
+from pipelines.reception.questions import home, inviting, log, own, signing_in
+
+ANSWERS: Answers = {
+    **signing_in.ANSWERS,
+    **inviting.ANSWERS,
+    **own.ANSWERS,
+    **home.ANSWERS,
+    **log.ANSWERS,
+}

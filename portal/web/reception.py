@@ -1,0 +1,74 @@
+"""The other end of the socket: asks the reception, and says no in its words.
+
+Each call has a deadline, and its messages have a limit. An answer has no fractions and no bytes, only what JSON has.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import grpc
+
+from schemas.access import LARGEST_MESSAGE, METHOD, SERVICE, NotThere, Question, SignedOut
+from schemas.errors import Malformed, NotVerified, Refused, Say, TryAgain
+
+DEADLINE = 15.0  # seconds
+_LONGEST_PATH = 100
+_OPTIONS = (
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+_KINDS: dict[str, type[Say]] = {
+    k.__name__: k for k in (SignedOut, NotThere, Malformed, Refused, NotVerified, TryAgain)
+}  # fmt: skip
+
+
+def _address(path: Path) -> str:
+    """As gRPC wants it. A path of a socket has 107 bytes at most (unix(7)): a longer one goes through its folder,
+    which then stays open."""
+    if len(os.fsencode(path)) < _LONGEST_PATH:
+        return f"unix:{path}"
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"unix:/proc/self/fd/{folder}/{path.name}"
+
+
+class Reception(Protocol):
+    """Whoever answers the pages."""
+
+    def ask(self, question: Question, session: str, address: str, **fields: Any) -> Any: ...
+
+
+class Fault(Exception):
+    """The reception failed at an answer. `place`: where; never what was asked."""
+
+
+class Socket:
+    """The reception of the home that has this socket."""
+
+    def __init__(self, path: Path, deadline: float = DEADLINE) -> None:
+        self._deadline = deadline
+        self._channel = grpc.insecure_channel(_address(path), options=_OPTIONS)
+        self._call = self._channel.unary_unary(f"/{SERVICE}/{METHOD}")
+
+    def ask(self, question: Question, session: str, address: str, **fields: Any) -> Any:
+        """The answer. Raises what it says no with; TryAgain when there is none; Fault when the answer is no answer."""
+        asked = {"question": str(question), "session": session, "address": address, "fields": fields}
+        try:
+            raw = self._call(json.dumps(asked).encode("ascii"), timeout=self._deadline)
+        except grpc.RpcError as no:
+            if no.code() is grpc.StatusCode.INVALID_ARGUMENT:
+                raise Fault("a message is too large") from None
+            raise TryAgain("the reception does not answer", "Try again in a moment.") from None
+        said = json.loads(raw)
+        if "ok" in said:
+            return said["ok"]
+        kind, what, hint = said["no"]
+        if kind not in _KINDS:
+            raise Fault(what)
+        raise _KINDS[kind](what, hint)
+
+    def close(self) -> None:
+        self._channel.close()

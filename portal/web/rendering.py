@@ -1,0 +1,80 @@
+"""Templates: escaped always, undefined names are faults, one environment a language."""
+
+from datetime import UTC, date, datetime
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_decimal
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from portal.cli.reasons import hint, meaning
+from portal.web import wording
+from portal.web.words import Language, catalogue, locale
+
+if TYPE_CHECKING:
+    from portal.web.visit import Visit
+
+TEMPLATES = Path(__file__).parent / "templates"
+PARIS = ZoneInfo("Europe/Paris")
+
+
+def rendered(template: str, visit: "Visit", values: dict[str, Any]) -> str:
+    agency = visit.request.path_params.get("agency")
+    common = {
+        "language": visit.language,
+        "form_token": visit.form_token,
+        "agency": agency,
+        "here": visit.request.url.path,
+    }
+    return _environment(visit.language).get_template(template).render({**common, **values})
+
+
+@cache
+def _environment(language: Language) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
+    made.filters |= {
+        "day": partial(day, language=language),
+        "moment": partial(moment, language=language),
+        "number": partial(number, language=language),
+        "title": partial(wording.title, language=language),
+        "facts": partial(wording.facts, language=language),
+        "word": partial(wording.word, language=language),
+        "need": partial(wording.need, language=language),
+        "meaning": partial(meaning, language=language),
+        "hint": partial(hint, language=language),
+    }
+    return made
+
+
+def day(text: str | None, language: Language) -> str:
+    """A day, or the day in Paris of an instant, as it is said."""
+    if not text:
+        return "–"
+    if len(text) == len("2026-01-14"):
+        return format_date(date.fromisoformat(text), "long", locale=locale(language))
+    return format_date(_paris(text), "long", locale=locale(language))
+
+
+def moment(text: str | None, language: Language) -> str:
+    """An instant as it is said in Paris."""
+    return format_datetime(_paris(text), "d MMMM y HH:mm", locale=locale(language)) if text else "–"
+
+
+def number(value: int | None, language: Language) -> str:
+    return "–" if value is None else format_decimal(value, locale=locale(language))
+
+
+def _paris(text: str) -> datetime:
+    at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(PARIS)

@@ -1,0 +1,194 @@
+"""Entries of the log, and what waits, in words: what the log calls by a code is said as the law or the trade does."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from portal.web.words import Language, catalogue, marked as _
+from schemas.ids import AGENCY_SYSTEMS
+
+SYSTEMS = tuple(str(s) for s in AGENCY_SYSTEMS)
+SORTS: Mapping[str, str] = {
+    "instructions": _("Instructions"),
+    "deliveries": _("Deliveries"),
+    "leaving": _("Returns and erasures"),
+    "law": _("What the law says"),
+    "proofs": _("Timestamps"),
+}
+
+_TITLES: Mapping[str, str] = {
+    "synchronise": _("Instruction to read and hold data"),
+    "restrict": _("Restriction"),
+    "rectify": _("Instruction to rectify"),
+    "erase": _("Instruction to erase"),
+    "return": _("Instruction to give data back"),
+    "transfer": _("Instruction to transfer to a third country"),
+    "disclose": _("Instruction to disclose"),
+    "authorise": _("Sub-processor authorised"),
+    "object": _("Objection to a sub-processor"),
+    "withdrawal": _("Instruction withdrawn"),
+    "acknowledge": _("Instruction acknowledged by the processor"),
+    "legal_obligation": _("Legal obligation of the processor"),
+    "legal_notice": _("Notice of a legal obligation"),
+    "infringement": _("Notice that an instruction infringes the law"),
+    "answer": _("The agency's answer to a notice"),
+    "receipt.accepted": _("Delivery read and kept"),
+    "receipt.refused": _("Delivery refused"),
+    "receipt.replayed": _("Delivery that had come before"),
+    "exceeded": _("The source sent more than was instructed"),
+    "window": _("Contract dates noted"),
+    "erased": _("Data erased, with a certificate"),
+    "handed": _("Data handed over"),
+    "fulfilled": _("Instruction carried out"),
+    "anchored": _("Log timestamped by an authority"),
+    "withheld": _("Entry that may not be shown yet"),
+    "forgotten": _("Entry whose content was destroyed"),
+}
+
+# Fields of an entry's body in the order in which they are read. What is not named here is not shown.
+_LABELS: Mapping[str, str] = {
+    "reference": _("Document"), "given_by": _("Given by"), "channel": _("Received by"), "systems": _("Systems"),
+    "system": _("System"), "delivery": _("Delivery"), "reason": _("Reason"), "tables": _("Data"),
+    "purposes": _("Purposes"), "scope": _("Restricts"), "targets": _("Named"), "subjects": _("Rows named"),
+    "lines": _("Lines left out"), "values": _("Values left out"), "valid_from": _("From"), "valid_until": _("Until"),
+    "effective_at": _("From"), "start": _("Contract begins"), "end": _("Contract ends"),
+    "register_day": _("Register of"), "name": _("Sub-processor"), "service": _("Service"),
+    "recipient": _("Recipient"), "recipients": _("Recipients"), "country": _("Country"),
+    "countries": _("Countries"), "basis": _("Basis (GDPR article)"), "safeguards": _("Safeguards"),
+    "ground": _("Ground"), "evidence": _("Evidence"), "authority": _("Authority"), "law": _("Text of law"),
+    "jurisdiction": _("Jurisdiction"), "duty": _("Duty"), "obligation": _("Obligation"),
+    "prohibition": _("Prohibition to tell"), "approved_by": _("Approved by"), "released_from": _("Released from"),
+    "notice": _("Notice"), "outcome": _("Outcome"), "told_at": _("Told on"), "answered_at": _("Answered on"),
+    "acknowledged_at": _("Acknowledged on"), "instruction": _("Instruction"), "instructions": _("Under"),
+    "does": _("What"), "supersedes": _("Replaces"), "carried_out_at": _("Carried out on"),
+    "late_files": _("Files that came afterwards"), "stamped_at": _("Stamped on"), "size": _("Entries covered"),
+    "recorded_by": _("Recorded by"), "recorded_at": _("Recorded on"), "layout": _("Export layout"),
+    "code_version": _("Version of the programme"), "run": _("Run"), "document_sha256": _("Digest of the document"),
+    "policy_sha256": _("Digest of the privacy policy"), "sha256": _("Digest of the file"),
+    "certificate_sha256": _("Digest of the certificate"), "checkpoint_sha256": _("Digest of the head"),
+    "response_sha256": _("Digest of the timestamp"), "capability": _("Digest of the permission"),
+}  # fmt: skip
+
+_WORDS: Mapping[str, str] = {
+    "*": _("everything in the contract"), "accepted": _("accepted"), "refused": _("refused"),
+    "replayed": _("received before"), "in_force": _("in force"), "suspended": _("suspended"),
+    "not_yet": _("not yet in force"), "expired": _("expired"), "withdrawn": _("withdrawn"),
+    "superseded": _("replaced"), "answered": _("given up after a notice"), "ended": _("ended by an erasure"),
+    "running": _("contract running"), "not_started": _("contract not begun"), "closed": _("window closed"),
+    "erased": _("erased"), "return": _("return"), "disclose": _("disclosure"), "transfer": _("transfer"),
+    "rectify": _("rectification"), "erase": _("erasure"), "keep": _("keep"), "synchronise": _("read and hold"),
+    "extranet": _("extranet"), "notification": _("notifications"), "export": _("export"), "support": _("support"),
+    "legal": _("legal duties"), "letter": _("letter"), "email": _("e-mail"), "portal": _("the portal"),
+    "meeting": _("a meeting"), "telephone": _("telephone"), "contract": _("contract"),
+    "maintained": _("maintained"), "amended": _("amended"), "agency": _("the whole agency"), "table": _("tables"),
+    "category": _("categories"), "building": _("buildings"), "lot": _("lots"), "role": _("roles"),
+    "person": _("persons"), "consent": _("consent"), "law": _("obligation of law"), "security": _("security"),
+    "operations": _("operations"), "person_link": _("links between persons"), "lot_share": _("shares of lots"),
+    "lease": _("leases"), "lease_party": _("parties to leases"), "mandate": _("management mandates"),
+    "mandate_lot": _("lots under mandate"), "co_ownership": _("co-ownerships"),
+    "council_membership": _("members of councils"), "account": _("accounts"), "bank_detail": _("bank details"),
+    "document": _("documents"), "contact": _("contacts"), "staff": _("staff of the agency"),
+    "identity": _("identity"), "location": _("places"), "property": _("property"), "financial": _("money"),
+    "professional": _("professional life"), "technical": _("technical"), "co_owner": _("co-owners"),
+    "tenant": _("tenants"), "landlord": _("landlords"), "manager": _("managers"), "operator": _("operator"),
+    "reader": _("reader"), "signatory": _("signatory"), "auditor": _("auditor"), "password": _("password and code"),
+    "passkey": _("passkey"),
+}  # fmt: skip
+
+_COUNTS: Mapping[str, str] = {
+    "read": _("read"), "stored": _("new or changed"), "unchanged": _("unchanged"), "quarantined": _("put aside"),
+    "withheld": _("left out: not instructed"), "ignored": _("outside the contract of export"),
+}  # fmt: skip
+
+_NEEDS: Mapping[str, str] = {
+    "notice": _("A notice that an instruction infringes the law waits for your answer."),
+    "conflict": _("Instructions contradict each other: until one is withdrawn, they allow nothing."),
+    "refused": _("The last delivery of %(system)s was refused."),
+    "not_instructed": _("No instruction in force covers %(system)s: nothing of it is read."),
+    "late": _("Nothing came from %(system)s for more than two days."),
+}
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+_A_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_MANY = 12
+
+
+def title(entry: Mapping[str, Any], language: Language) -> str:
+    """An entry in a few words."""
+    kind = entry["kind"]
+    key = f"receipt.{entry['body'].get('outcome', 'accepted')}" if kind == "receipt" else kind
+    return catalogue(language).gettext(_TITLES.get(key, key))
+
+
+def word(code: object, language: Language) -> str:
+    """A code of the model in words; what is no code stays as it is."""
+    return catalogue(language).gettext(_WORDS[code]) if isinstance(code, str) and code in _WORDS else str(code)
+
+
+def facts(entry: Mapping[str, Any], language: Language) -> list[tuple[str, str]]:
+    """What an entry says, each with its label, in the order in which it is read."""
+    say, body = catalogue(language).gettext, entry["body"]
+    return [(say(label), _said(name, body[name], language)) for name, label in _LABELS.items() if name in body]
+
+
+def need(code: Mapping[str, Any], language: Language) -> str:
+    """What waits, as a sentence."""
+    words = catalogue(language)
+    match code["code"]:
+        case "closing":
+            said = words.ngettext(
+                "The window closes in %(num)s day: take the data that you want back.",
+                "The window closes in %(num)s days: take the data that you want back.",
+                code["days"],
+            )
+            return said % {"num": code["days"]}
+        case "aside":
+            said = words.ngettext(
+                "%(num)s line was put aside: it is to be corrected at the source.",
+                "%(num)s lines were put aside: they are to be corrected at the source.",
+                code["count"],
+            )
+            return said % {"num": code["count"]}
+        case other:
+            sentence = _NEEDS[other]
+            return words.gettext(sentence) % {"system": "", **code}
+
+
+def _said(name: str, value: Any, language: Language) -> str:
+    from portal.web.rendering import day, moment, number
+
+    match value:
+        case bool():
+            return catalogue(language).gettext(_("yes") if value else _("no"))
+        case int():
+            return number(value, language)
+        case str() if _INSTANT.fullmatch(value):
+            return moment(value, language)
+        case str() if _A_DAY.fullmatch(value):
+            return day(value, language)
+        case list() if value and str(value[0]).startswith("REF-"):
+            return number(len(value), language)
+        case list():
+            more = f" … ({number(len(value), language)})" if len(value) > _MANY else ""
+            return ", ".join(word(v, language) for v in value[:_MANY]) + more
+        case dict():
+            return _counted(value, language)
+        case _:
+            return _reason(value, language) if name == "reason" else word(value, language)
+
+
+def _counted(value: Mapping[str, Any], language: Language) -> str:
+    """Counts by table; or counts of lines of each source table, summed: their names mean nothing to a reader."""
+    from portal.web.rendering import number
+
+    say = catalogue(language).gettext
+    if value and all(isinstance(v, dict) for v in value.values()):
+        sums = {n: sum(v.get(n, 0) for v in value.values()) for n in _COUNTS}
+        return ", ".join(f"{number(n, language)} {say(_COUNTS[name])}" for name, n in sums.items() if n) or "0"
+    return ", ".join(f"{word(name, language)} {number(n, language)}" for name, n in sorted(value.items())[:_MANY])
+
+
+def _reason(code: str, language: Language) -> str:
+    from portal.cli.reasons import meaning
+
+    return f"{meaning(code, language)} ({code})"

@@ -1,0 +1,144 @@
+"""Who may ask what at the web door: roles, the closed list of questions, and the one table of both. Pure.
+
+What is not in the table is refused. A question is asked by the web pages of the reception (`pipelines.reception`), which
+alone decides; the pages read this table only to know which of their links lead somewhere. Sources: R40, R46, R52.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from schemas.errors import Refused
+from schemas.ids import AgencyCode
+
+SERVICE = "depositaire.reception.v1"
+METHOD = "ask"
+LARGEST_MESSAGE = 4 * 2**20
+
+
+class SignedOut(Refused):
+    """Nobody is signed in with this session: it never was, was idle for too long, or was ended."""
+
+
+class NotThere(Refused):
+    """There is no such thing, or not for this visitor: nobody can tell which."""
+
+
+class Role(StrEnum):
+    """OPERATOR is of the installation. The others are of one agency; an auditor for a time, for named categories."""
+
+    OPERATOR = "operator"
+    READER = "reader"
+    SIGNATORY = "signatory"
+    AUDITOR = "auditor"
+
+
+class Needs(StrEnum):
+    """What a question needs before it is looked at: nothing, a session, or a role at the agency that it names."""
+
+    NOTHING = "nothing"
+    SESSION = "session"
+    AGENCY = "agency"
+
+
+class Question(StrEnum):
+    """Everything that can be asked."""
+
+    ASSET = "asset"  # style sheets and scripts: the pages answer it themselves
+
+    SIGN_IN = "sign_in.password"
+    SIGN_IN_CHALLENGE = "sign_in.challenge"
+    SIGN_IN_PASSKEY = "sign_in.passkey"
+    INVITATION = "invitation.open"
+    INVITATION_CHALLENGE = "invitation.challenge"
+    INVITATION_PASSKEY = "invitation.passkey"
+    INVITATION_PASSWORD = "invitation.password"  # noqa: S105 - the name of a question
+
+    WHO = "own.who"
+    LANGUAGE = "own.language"
+    SESSIONS = "own.sessions"
+    END_SESSION = "own.end_session"
+    END_ALL = "own.end_all"
+    SIGN_OUT = "own.sign_out"
+
+    HOME = "home.state"
+    LOG_TIMELINE = "log.timeline"
+    LOG_SHOWN = "log.shown"
+    LOG_CHECKPOINT = "log.checkpoint"
+    LOG_ENTRY = "log.entry"
+    LOG_CONSISTENCY = "log.consistency"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Of one question. `reads`: what the access log says was read, or nothing where nothing of an agency is."""
+
+    needs: Needs
+    roles: frozenset[Role] = frozenset()
+    reads: str | None = None
+
+
+_ANYBODY = Rule(Needs.NOTHING)
+_SIGNED_IN = Rule(Needs.SESSION, frozenset(Role))
+
+
+def _of_agency(reads: str, *roles: Role) -> Rule:
+    return Rule(Needs.AGENCY, frozenset(roles or Role), reads)
+
+
+TABLE: Mapping[Question, Rule] = {
+    Question.ASSET: _ANYBODY,
+    Question.SIGN_IN: _ANYBODY,
+    Question.SIGN_IN_CHALLENGE: _ANYBODY,
+    Question.SIGN_IN_PASSKEY: _ANYBODY,
+    Question.INVITATION: _ANYBODY,
+    Question.INVITATION_CHALLENGE: _ANYBODY,
+    Question.INVITATION_PASSKEY: _ANYBODY,
+    Question.INVITATION_PASSWORD: _ANYBODY,
+    Question.WHO: _SIGNED_IN,
+    Question.LANGUAGE: _SIGNED_IN,
+    Question.SESSIONS: _SIGNED_IN,
+    Question.END_SESSION: _SIGNED_IN,
+    Question.END_ALL: _SIGNED_IN,
+    Question.SIGN_OUT: _SIGNED_IN,
+    Question.HOME: _of_agency("state"),
+    Question.LOG_TIMELINE: _of_agency("log"),
+    Question.LOG_SHOWN: _of_agency("log entry"),
+    Question.LOG_CHECKPOINT: _of_agency("log head"),
+    Question.LOG_ENTRY: _of_agency("log proof"),
+    Question.LOG_CONSISTENCY: _of_agency("log proof"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role that somebody has. `agency` None: an operator's, at every agency. `until` is the first instant at which it
+    counts no more; `categories` None: not limited to any."""
+
+    role: Role
+    agency: AgencyCode | None
+    since: datetime
+    until: datetime | None = None
+    categories: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.role is Role.OPERATOR) != (self.agency is None):
+            raise ValueError("an operator is of no agency, every other role of one")
+
+    def counts(self, at: datetime) -> bool:
+        return self.since <= at and (self.until is None or at < self.until)
+
+
+def permitted(
+    question: Question, agency: AgencyCode | None, grants: Iterable[Grant], at: datetime
+) -> tuple[Grant, ...]:
+    """Those of somebody's roles under which a question may be asked at an instant; none: it may not.
+
+    An agency is named exactly where the question is about one.
+    """
+    rule = TABLE.get(question)
+    if rule is None or (rule.needs is Needs.AGENCY) != (agency is not None):
+        return ()
+    there = (g for g in grants if g.role in rule.roles and g.counts(at))
+    return tuple(g for g in there if agency is None or g.agency in (None, agency))
