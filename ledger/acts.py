@@ -1,6 +1,6 @@
 """Recording what an agency says, and what is said to it. Saying the same thing twice records it once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, overload
@@ -47,13 +47,17 @@ def instruct(log: Log, said: Draft | Paper, at: datetime, policy_sha256: str | N
 
 
 def prepare(
-    history: History, said: Draft | Paper, at: datetime, policy_sha256: str | None = None
-) -> Instruction | Order:
-    """The entry that recording a file at `at` would make; one that stands already where it says the same."""
+    history: History, said: Draft | Paper, at: datetime, policy_sha256: str | None = None,
+    ignoring: Collection[str] = (),
+) -> Instruction | Order:  # fmt: skip
+    """The entry that recording a file at `at` would make; one that stands already where it says the same.
+
+    `ignoring`: ids of entries that do not count as standing.
+    """
     if isinstance(said, Draft):
-        return _first_form(history, said, at, policy_sha256)
+        return _first_form(history, said, at, policy_sha256, ignoring)
     same = [e for e in history.entries if isinstance(e, said.kind) and _repeats(e, said)]
-    current = [e for e in same if not _over(e, history)]
+    current = [e for e in same if not _over(e, history) and e.id not in ignoring]
     if current:
         return current[-1]
     values = {k: at if v is None and k in _NOW else v for k, v in said.values.items()}
@@ -104,9 +108,11 @@ def _known(made: Order, history: History) -> None:
             )
 
 
-def _first_form(history: History, draft: Draft, at: datetime, policy_sha256: str | None) -> Instruction:
+def _first_form(
+    history: History, draft: Draft, at: datetime, policy_sha256: str | None, ignoring: Collection[str]
+) -> Instruction:
     same = [i for i in history.instructions if _says(i, draft)]
-    current = [i for i in same if not _over(i, history)]
+    current = [i for i in same if not _over(i, history) and i.id not in ignoring]
     if current:
         return current[-1]
     begins = draft.valid_from or at

@@ -1,7 +1,8 @@
 """The kinds of entry of an agency's ledger: frozen, numbered, without personal data.
 
 Numbers are for ever: a new kind takes the next one, and none is given twice. Kinds 1 to 5 are here, 6 to 18 in
-`ledger.orders`, 19 to 22 in `ledger.deeds`. The shape of each body is in docs/specs/instruction-log.md and mandate.md.
+`ledger.orders`, 19 to 22 in `ledger.deeds`, 23 to 26 in `ledger.signatures`. The shape of each body is in
+docs/specs/instruction-log.md and mandate.md.
 Sources: R46 (documented instruction), R22 (window, erasure), R3 (policy in force), GDPR 28(3)(a) and 28(3)(g).
 """
 
@@ -11,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, TypeVar, assert_never
 
-from ledger import deeds, orders
+from ledger import deeds, orders, signatures
 from ledger.bodies import Bodied
 from ledger.canonical import canonical, instant, read_instant, sha256
 from ledger.deeds import Deed
 from ledger.orders import Given, Instructing, Order
+from ledger.signatures import Signature
 from schemas.errors import Malformed
 from schemas.ids import AgencyCode, System, agency_code
 from schemas.mandate import Purpose
@@ -123,11 +125,11 @@ class Erased:
     late_files: bool = False
 
 
-Entry = Instruction | Withdrawal | Receipt | Window | Erased | Order | Deed
+Entry = Instruction | Withdrawal | Receipt | Window | Erased | Order | Deed | Signature
 
 KINDS: dict[type[Entry], int] = {
     Instruction: 1, Withdrawal: 2, Receipt: 3, Window: 4, Erased: 5, **dict(orders.KINDS.items()),
-    **dict(deeds.KINDS.items()),
+    **dict(deeds.KINDS.items()), **dict(signatures.KINDS.items()),
 }  # fmt: skip
 
 
@@ -342,4 +344,5 @@ _READERS: dict[int, Callable[[Body], Entry]] = {
     5: _read_erased,
     **{number: kind.read for kind, number in orders.KINDS.items()},
     **{number: kind.read for kind, number in deeds.KINDS.items()},
+    **{number: kind.read for kind, number in signatures.KINDS.items()},
 }

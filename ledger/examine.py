@@ -8,7 +8,8 @@ To believe a pack we must know that
 5. the leaves have the root that the checkpoint states, and the proof of each older checkpoint leads to it;
 6. each erasure has its certificate, each certificate its erasure; it was made on a head that the log had before;
 7. checkpoints and manifest are signed by the log's key, which is the one expected when the reader knows which;
-8. each timestamp is one that the log names.
+8. each timestamp is one that the log names;
+9. each signature of a passkey holds for the leaf before it.
 """
 
 import io
@@ -31,6 +32,7 @@ from ledger.evidence import FORMAT, MANIFEST, NOTE, PAPERS, VERSION, proof, spel
 from ledger.leaf import Leaf, origin
 from ledger.note import ED25519, Key, parse_note
 from ledger.orders import Acknowledgement, Answer, Given, InfringementNotice, LegalNotice, LegalObligation
+from ledger.passkeys import Passkeys
 from ledger.proofs import verify_consistency
 from ledger.stored import split
 from ledger.tiles import encode_leaf
@@ -48,7 +50,8 @@ _KINDS = {number: kind for kind, number in KINDS.items()}
 @dataclass(frozen=True, slots=True)
 class Examined:
     """A pack that holds. `history`: what is shown of it; `hidden`: how many contents are withheld or destroyed;
-    `stamps`: timestamps that the log names, whose authority was not asked; `key`: what signed it."""
+    `stamps`: timestamps that the log names, whose authority was not asked; `key`: what signed it;
+    `signed`: how many entries a passkey signed."""
 
     history: History
     hidden: int
@@ -57,6 +60,7 @@ class Examined:
     made_at: str
     key: str
     files: Mapping[str, bytes]
+    signed: int = 0
 
 
 def examine(raw: bytes, key: str | None = None) -> Examined:
@@ -110,6 +114,10 @@ def _examined(files: Mapping[str, bytes], manifest: Mapping[str, Any], key: str 
         {"size": tree.size, "root": tree.root().hex()}
     ):
         raise NotVerified("the leaves do not have the root of the manifest", ASK)
+    signing = Passkeys.of(history)  # 9
+    if signing.broken:
+        number, why = min(signing.broken.items())
+        raise NotVerified(f"leaf {number - 1}: {why}", ASK)
     certificates = _certificates(files, history, tree)  # 6
     verifier = str(Key.parse(manifest["key"]))
     if files["log/key.txt"] != f"{verifier}\n".encode() or (key is not None and key != verifier):  # 7
@@ -120,7 +128,9 @@ def _examined(files: Mapping[str, bytes], manifest: Mapping[str, Any], key: str 
     _vouched(files, agency, Key.parse(verifier).public)
     stamps = _anchors(files, history, tree, verifier)  # 5, 8
     hidden = len(leaves) - len(lines)
-    return Examined(history, hidden, certificates, stamps, manifest["made_at"], verifier, files)
+    return Examined(
+        history, hidden, certificates, stamps, manifest["made_at"], verifier, files, len(signing.signers)
+    )  # fmt: skip
 
 
 def _leaf(raw: bytes, agency: AgencyCode, index: int) -> Leaf:

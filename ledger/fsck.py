@@ -13,7 +13,8 @@ To believe a home's memory we must know that
    before it (version 1: a line of the ledger that the log's first leaves repeat);
 8. each certificate is named by the log of its agency;
 9. the two files of each anchor are there, byte for byte as its entry states: the stamped head is one that the log had
-   before the entry, and the timestamp is over that head and states the same instant.
+   before the entry, and the timestamp is over that head and states the same instant;
+10. each signature of a passkey holds for the leaf before it (`ledger.fsck_signed`, which shares no code either).
 A signature and a commitment take keys to be checked; `Keys` holds them. Without any, 1, 4 and 9 are checked as far as
 bytes show. Who signed a timestamp is checked when the certificates of the authorities' roots are given (PEM).
 """
@@ -32,6 +33,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
+from ledger import fsck_signed
 from schemas.errors import NotVerified
 
 RECORDED = {"again", "agency", "document_sha256", "policy_sha256", "recorded_at", "recorded_by", "reference"}
@@ -61,6 +63,11 @@ FIELDS = {
     20: {"capability", "carried_out_at", "country", "does", "instructions", "recipient", "tables"},
     21: {"capability", "carried_out_at", "does", "instruction", "tables"},
     22: {"delivery", "lines", "system", "values"},
+    23: {"agency", "algorithm", "function", "invited_by", "origin", "public_key", "recorded_at", "relying_party",
+         "sign_count", "signatory"},
+    24: {"agency", "credential", "reason", "recorded_at", "recorded_by"},
+    25: {"authenticator_data", "client_data", "credential", "signature"},
+    26: {"agency", "given_by", "recorded_at", "required"},
 }  # fmt: skip
 # Kinds whose content may have been destroyed.
 FORGETTABLE = {3, 20, 22}
@@ -100,6 +107,7 @@ class Checked:
     chain: tuple[str, ...] = field(default=())  # the digests of version 1 over the same entries, the header's first
     torn: bool = False
     anchors: tuple[tuple[Mapping[str, Any], int], ...] = ()
+    signatures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +174,7 @@ def check_files(files: Files, agency: str, keys: Keys | None = None) -> Checked:
     *lines, _ = files.contents.split(b"\n")
     secret = keys.salts(agency) if keys is not None and leaves else None
     history = _Read(agency)
+    entries: list[tuple[int, Mapping[str, Any] | None, bytes]] = []
     for index, leaf in enumerate(leaves):
         where = f"{agency}: leaf {index}"
         try:
@@ -180,17 +189,21 @@ def check_files(files: Files, agency: str, keys: Keys | None = None) -> Checked:
         if files.salts[SLOT * (index + 1) : SLOT * (index + 2)] == bytes(SLOT):
             if stated["kind"] not in FORGETTABLE:
                 raise NotVerified(f"{where}: its salt was destroyed, and it says something of what is allowed")
+            entries.append((stated["kind"], None, hashes[index]))
             continue
         if secret is not None:
             _commits(stated, files.salts, secret, lines[index], where)  # 4
-        history.add(stated, _object(lines[index], f"{where}: its content"), where)  # 5, 6
+        content = _object(lines[index], f"{where}: its content")
+        history.add(stated, content, where)  # 5, 6
+        entries.append((stated["kind"], content["body"], hashes[index]))
+    signatures = fsck_signed.check(entries, agency)  # 10
     count = len(leaves)
     if (files.salts and files.salts[:SLOT] != SALTS) or (count and len(files.salts) < SLOT * (count + 1)):
         raise NotVerified(f"{agency}: the salts are not all there")
     return Checked(
         agency, count, _root(hashes[:count]).hex(), tuple(h.hex() for h in hashes[:count]),
         tuple(history.certificates), tuple(history.chain), torn or len(lines) > count,
-        tuple(history.anchors),
+        tuple(history.anchors), signatures,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate
 from pathlib import Path
@@ -61,6 +61,15 @@ class _Edge:
         return Head(self.range.size, self.range.root())
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A leaf that is not written yet, what it commits to (canonical JSON), and its salt."""
+
+    leaf: bytes
+    content: bytes
+    salt: bytes = field(repr=False)
+
+
 class Log:
     """The log of one agency. Opening reads nothing; a log that was never begun is an empty history.
 
@@ -92,17 +101,25 @@ class Log:
         return self.append_all([(entry, key)], at)[0]
 
     def append_all(
-        self, items: Sequence[tuple[Entry, str | None]], at: datetime, expected: Head | None = None
-    ) -> tuple[Line, ...]:
+        self, items: Sequence[tuple[Entry, str | None]], at: datetime, expected: Head | None = None,
+        foreseen: Foreseen | None = None,
+    ) -> tuple[Line, ...]:  # fmt: skip
         """Record several entries with one write to disk.
 
         `expected`: the head that the decision to write was made on; when the log stands elsewhere nothing is written,
-        and TryAgain raised. Raises NotVerified when the log's edge does not hold.
+        and TryAgain raised. `foreseen`: the leaf that the first entry becomes, with the salt that was drawn for it.
+        Raises NotVerified when the log's edge does not hold.
         """
         with self._writing() as (handle, edge):
             if expected is not None and expected != edge.head:
                 raise TryAgain("the log has grown since it was read", "Read it again, and decide anew.")
-            return self._record(handle, edge, [(entry, at, key) for entry, key in items])
+            return self._record(handle, edge, [(entry, at, key) for entry, key in items], foreseen)
+
+    def foresee(self, head: Head, entry: Entry, at: datetime, key: str | None) -> Foreseen:
+        """The leaf that an entry becomes when it is the next one after this head. Nothing is written."""
+        salt, content = fresh_salt(), _content(entry, key)
+        leaf = Leaf(self.agency, head.size, at, KINDS[type(entry)], commit_bytes(salt, head.size, content))
+        return Foreseen(leaf.raw, content, salt)
 
     def checkpoint(self) -> bytes:
         """The signed head, for somebody to keep: who has it can tell later whether the log still extends it."""
@@ -289,7 +306,9 @@ class Log:
 
     # -- recording -----------------------------------------------------------------------------------------------------
 
-    def _record(self, handle: int, edge: _Edge, items: Sequence[Item]) -> tuple[Line, ...]:
+    def _record(
+        self, handle: int, edge: _Edge, items: Sequence[Item], foreseen: Foreseen | None = None
+    ) -> tuple[Line, ...]:
         """Write what is new, and return a line for each item."""
         fresh: list[Item] = []
         places: list[Line | int] = []
@@ -302,19 +321,23 @@ class Log:
                 if key is not None:
                     fresh_keys[key] = known
             places.append(known)
-        lines = self._write(handle, edge, fresh)
+        lines = self._write(handle, edge, fresh, foreseen)
         return tuple(place if isinstance(place, Line) else lines[place] for place in places)
 
-    def _write(self, handle: int, edge: _Edge, items: Sequence[Item]) -> list[Line]:
+    def _write(self, handle: int, edge: _Edge, items: Sequence[Item], foreseen: Foreseen | None = None) -> list[Line]:
         if not items:
             return []
         first = edge.range.size
         salts = [fresh_salt() for _ in items]
-        contents = [canonical({"body": body_of(entry), "key": key}) for entry, _, key in items]
+        if foreseen is not None:
+            salts[0] = foreseen.salt
+        contents = [_content(entry, key) for entry, _, key in items]
         leaves = [
             Leaf(self.agency, first + n, at, KINDS[type(entry)], commit_bytes(salts[n], first + n, contents[n])).raw
             for n, (entry, at, _) in enumerate(items)
         ]
+        if foreseen is not None and leaves[0] != foreseen.leaf:
+            raise TryAgain("the log has grown since it was read", "Read it again, and decide anew.")
         raw = b"".join(encode_leaf(leaf) for leaf in leaves)
         self._salts().keep(first, salts)
         _write_from(self._contents, edge.contents_end, b"".join(c + b"\n" for c in contents))
@@ -386,6 +409,10 @@ class Log:
             raise NotVerified(f"leaf {index}: {no.what}", no.hint) from None
         salts = (self.path / "salts").read_bytes()
         return line_of(leaf, raws[index], salts, self._keys.of_salts(self.agency), content)
+
+
+def _content(entry: Entry, key: str | None) -> bytes:
+    return canonical({"body": body_of(entry), "key": key})
 
 
 def _last_leaf(handle: int) -> bytes:

@@ -1,4 +1,5 @@
-"""From what was instructed to what is allowed at an instant. Pure: the order in which entries arrived does not count.
+"""From what was instructed to what is allowed at an instant. Pure: the order in which entries arrived does not count,
+but for signatures (`ledger.passkeys`).
 
 Sources: R46 (no valid instruction, no run), R1 and R22 (an erasure ends the contract and every instruction given
 under it), R2 (restrictions), R47 (transfers), R48 and R49 (legal obligations, after their notice), GDPR 28(2) and
@@ -6,11 +7,12 @@ under it), R2 (restrictions), R47 (transfers), R48 and R49 (legal obligations, a
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
 
-from ledger.entry import Entry, Erased, History, Instruction, Withdrawal
+from ledger.entry import Entry, Erased, History, Instruction, Line, Withdrawal
 from ledger.orders import (
     Answer,
     Decision,
@@ -30,6 +32,7 @@ from ledger.orders import (
     Synchronise,
     Transfer,
 )
+from ledger.passkeys import Passkeys
 from schemas.mandate import (
     Conflict,
     Disclosable,
@@ -47,8 +50,8 @@ from schemas.mandate import (
 Instructed = Instruction | Instructing
 
 
-def fold(history: History, at: datetime) -> Mandate:
-    """Everything the agency allows at `at`.
+def fold(history: History, at: datetime, foreseen: Collection[int] = ()) -> Mandate:
+    """Everything the agency allows at `at`. `foreseen`: numbers of lines that are to be taken as signed.
 
     An instruction stands when
     1. `valid_from` ≤ `at` < `valid_until`;
@@ -58,10 +61,12 @@ def fold(history: History, at: datetime) -> Mandate:
     5. no notice that it infringes the law was answered by amending or withdrawing it.
     It is in force when it stands and moreover
     6. no notice that it infringes the law waits for its answer;
-    7. it is in no conflict.
-    What stands but is not in force allows nothing. It still restricts: suspending something never allows more.
+    7. it is in no conflict; to need a signature and have none is one.
+    What stands but is not in force allows nothing. It still restricts: suspending something never allows more. For the
+    same reason what needs a signature and has none opens nothing that is closed: it neither replaces a restriction, an
+    order of erasure or an objection, nor takes it back; nor does anything unsigned open what a signature closed.
     """
-    found = _Standing(history.entries, at)
+    found = _Standing(history, at, foreseen)
     obligations, waiting = _obligations(found)
     conflicts = [*found.conflicts, *waiting, *_crossed(found, obligations)]
     disputed = {i for c in conflicts for i in c.ids}
@@ -83,15 +88,32 @@ def fold(history: History, at: datetime) -> Mandate:
     )
 
 
-def in_force(entries: Iterable[Entry], at: datetime) -> list[Instructed]:
-    """The instructions that stand and are not suspended at an instant, the oldest first."""
-    found = _Standing(entries, at)
-    return [e for e in found.standing if e.id not in found.suspended]
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """The instructions that stand at an instant, the oldest first; of them, by id, those that are suspended and those
+    that lack their signature; all that a passkey signed, with its name; and the entries that count."""
+
+    standing: tuple[Instructed, ...]
+    suspended: frozenset[str]
+    unsigned: frozenset[str]
+    signers: Mapping[str, str]
+    counting: tuple[Entry, ...]
 
 
-def standing(entries: Iterable[Entry], at: datetime) -> list[Instructed]:
-    """The instructions that stand at an instant, suspended ones too, the oldest first."""
-    return list(_Standing(entries, at).standing)
+def stand(history: History, at: datetime) -> Stand:
+    """Where the instructions of a log stand."""
+    found = _Standing(history, at)
+    signing = found.signing
+    return Stand(
+        tuple(found.standing), frozenset(found.suspended), frozenset(signing.unsigned), signing.signers, found.entries
+    )
+
+
+def withdrawable(history: History, instruction: str) -> bool:
+    """Whether a withdrawal without a signature would count: what a signature closed only a signature opens, and so it
+    is of all that closes while only what is signed counts."""
+    signing = _Signing(history)
+    return signing.may_open(instruction, signed=False, lacking=signing.required)
 
 
 def to_release(entries: Iterable[Entry], at: datetime) -> list[LegalNotice]:
@@ -104,8 +126,9 @@ def to_release(entries: Iterable[Entry], at: datetime) -> list[LegalNotice]:
 class _Standing:
     """Which instructions stand at an instant, which of them are suspended, and what contradicts what."""
 
-    def __init__(self, entries: Iterable[Entry], at: datetime) -> None:
-        self.entries, self.at = tuple(entries), at
+    def __init__(self, history: History, at: datetime, foreseen: Collection[int] = ()) -> None:
+        self.signing = _Signing(history, foreseen)
+        self.entries, self.at = self.signing.counting, at
         # By id: the same entry met twice is one.
         self.given: dict[str, Instructed] = {e.id: e for e in self.entries if isinstance(e, Instruction | Given)}
         self.conflicts: list[Conflict] = []
@@ -123,6 +146,8 @@ class _Standing:
         self.suspended &= {e.id for e in alive}
         self._unknown()
         self._doubled()
+        lacking = self.signing.unsigned & {e.id for e in alive}
+        self.conflicts += [Conflict("not_signed", (i,)) for i in sorted(lacking)]
 
     def of_this_contract(self, e: Instructed | Recorded) -> bool:
         return self.ended is None or e.recorded_at > self.ended
@@ -144,7 +169,8 @@ class _Standing:
                 gone = self._withdrawn.get(e.id)
                 if gone is None or e.valid_from < gone:
                     for old in e.supersedes:
-                        heirs[old].append(e)
+                        if self.signing.may_end(old, e.id):
+                            heirs[old].append(e)
         self._heirs = heirs
         return heirs
 
@@ -196,6 +222,50 @@ class _Standing:
             for a, b in combinations(sorted(there, key=lambda e: e.id), 2):
                 if _overlap(a, b):
                     self.conflicts.append(Conflict("superseded_twice", _ids(old, a.id, b.id)))
+
+
+class _Signing:
+    """What of a history counts, as far as signatures decide it.
+
+    `counting`: the entries, without withdrawals and answers that would open what they may not. `unsigned`: ids of
+    instructions that need a signature and have none; `signers`: by id, the passkey that signed.
+    """
+
+    def __init__(self, history: History, foreseen: Collection[int] = ()) -> None:
+        found = Passkeys.of(history, foreseen)
+        self.required = found.now.required
+        given = [(line.number, line.entry) for line in history.lines if isinstance(line.entry, Instruction | Given)]
+        # The same text may have been recorded twice: one signature is enough.
+        self.signers = {e.id: found.signers[n] for n, e in given if n in found.signers}
+        lacking = {e.id for n, e in given if n in found.unsigned}
+        self.unsigned = lacking - {e.id for n, e in given if n not in found.unsigned}
+        self._closing = {e.id for _, e in given if _closes(e)}
+        notices = {e.id: e.instruction for e in history.entries if isinstance(e, InfringementNotice)}
+        self.counting = tuple(line.entry for line in history.lines if self._counts(line, found, notices))
+
+    def may_end(self, old: str, heir: str) -> bool:
+        """Whether an instruction may take the place of another."""
+        return self.may_open(old, signed=heir in self.signers, lacking=heir in self.unsigned)
+
+    def may_open(self, old: str, *, signed: bool, lacking: bool) -> bool:
+        """Whether something may take back what may close."""
+        return old not in self._closing or signed or not (lacking or old in self.signers)
+
+    def _counts(self, line: Line, found: Passkeys, notices: Mapping[str, str]) -> bool:
+        signed, lacking = line.number in found.signers, line.number in found.unsigned
+        match line.entry:
+            case Withdrawal():
+                return self.may_open(line.entry.instruction, signed=signed, lacking=lacking)
+            case Answer():
+                closed = notices.get(line.entry.notice, "")
+                return not lacking and self.may_open(closed, signed=signed, lacking=lacking)
+            case _:
+                return True
+
+
+def _closes(e: Instructed) -> bool:
+    """Whether an instruction takes something away: it binds as long as it stands."""
+    return isinstance(e, Restrict | Erase) or (isinstance(e, Engage) and e.decision is Decision.OBJECT)
 
 
 def _overlap(a: Instructing, b: Instructing) -> bool:

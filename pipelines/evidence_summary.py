@@ -14,10 +14,12 @@ from ledger.entry import Entry, Erased, History, Receipt, body_of
 from ledger.mandate import fold
 from ledger.orders import Answer, Engage, InfringementNotice, LegalNotice, LegalObligation, Order
 from pipelines.instructing import stated
+from pipelines.signing import known
 from schemas.mandate import Mandate
 
 FORMAT = "depositaire-evidence-summary"
-VERSION = 1
+# 2: `signed_by` of each instruction, and the passkeys.
+VERSION = 2
 
 E = TypeVar("E", bound=Entry)
 # What every entry says of its recording; the log has it, a summary need not.
@@ -54,6 +56,7 @@ def summarise(shown: History, hidden: int, at: datetime, house: Mapping[str, Any
         "erasures": [body_of(e) for e in _of(shown, Erased)],
         "suspended": list(mandate.suspended),
         "conflicts": [{"code": c.code, "ids": list(c.ids)} for c in mandate.conflicts],
+        "passkeys": [k.as_json() for k in known(shown)],
         "timestamps": [body_of(e) for e in _of(shown, Anchored)],
         "house": dict(house),
     }

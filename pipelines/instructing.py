@@ -11,8 +11,8 @@ from ledger.entry import Entry, Erased, History, Instruction, Withdrawal, body_o
 from ledger.instruction_file import Draft, Paper
 from ledger.keys import LogKeys
 from ledger.log import Log
-from ledger.mandate import fold, in_force, standing
-from ledger.orders import Acknowledgement, Engage, Given, Instructing, Order
+from ledger.mandate import fold, stand, withdrawable
+from ledger.orders import Acknowledgement, Answer, Channel, Engage, Given, Instructing, Order
 from pipelines.policies import in_force as in_force_policy
 from pipelines.warrants import Warrants
 from schemas.capability import Act, Capability
@@ -32,13 +32,15 @@ NO_ROW = f"REF-{'0' * 32}"
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """An instruction and where it stands: in_force, suspended, not_yet, expired, withdrawn, superseded, answered (the
-    agency gave it up when told that it infringes the law) or ended (by an erasure)."""
+    """An instruction and where it stands: in_force, suspended, unsigned (it needs a signature and has none), not_yet,
+    expired, withdrawn, superseded, answered (the agency gave it up when told that it infringes the law) or ended (by an
+    erasure). `signed_by`: the passkey that signed it."""
 
     entry: Instruction | Instructing
     state: str
     withdrawn_from: datetime | None = None
     acknowledged_at: datetime | None = None
+    signed_by: str | None = None
 
     @property
     def kind(self) -> str:
@@ -52,6 +54,7 @@ class Stated:
             "kind": self.kind,
             "withdrawn_from": instant(self.withdrawn_from) if self.withdrawn_from else None,
             "acknowledged_at": instant(self.acknowledged_at) if self.acknowledged_at else None,
+            "signed_by": self.signed_by,
         }
 
 
@@ -63,6 +66,11 @@ def kind_of(entry: Instruction | Order) -> str:
         return str(entry.decision)
     return {"LegalObligation": "legal_obligation", "LegalNotice": "legal_notice", "InfringementNotice": "infringement",
             "Acknowledgement": "acknowledge"}.get(type(entry).__name__, type(entry).__name__.lower())  # fmt: skip
+
+
+def by_agency(said: Paper) -> bool:
+    """Whether a file is the agency's own word, and not what it was told."""
+    return issubclass(said.kind, Given | Answer)
 
 
 class Desk:
@@ -87,8 +95,14 @@ class Desk:
     ) -> list[tuple[str, str]]:
         """Record a file for these agencies; returns each with the id. Recording it again gives the same ids.
 
-        Every agency is looked at before anything is written: one that refuses leaves all of them as they were.
+        Every agency is looked at before anything is written: one that refuses leaves all of them as they were. Refused
+        for what comes in by the portal: it is recorded with its signature (`pipelines.signing`).
         """
+        if isinstance(said, Paper) and said.values.get("channel") is Channel.PORTAL and by_agency(said):
+            raise Refused(
+                "channel: what comes in by the portal is signed there",
+                "Sign it in the portal, or name the channel that it came by.",
+            )
         theirs = within_contracts(self.home, agencies, said, everyone)
         for agency in agencies:
             acts.prepare(self.log(agency).read(), self.foreseen(agency, theirs[agency], at), at)
@@ -99,7 +113,7 @@ class Desk:
         return done
 
     def _recorded(self, agency: AgencyCode, said: Draft | Paper, at: datetime) -> str:
-        paper, policy = self._written(agency, said, at), in_force_policy(self.home, at)
+        paper, policy = self.written(agency, said, at), in_force_policy(self.home, at)
         return acts.instruct(self.log(agency), paper, at, policy).id
 
     def foreseen(self, agency: AgencyCode, said: Draft | Paper, at: datetime) -> Draft | Paper:
@@ -112,11 +126,11 @@ class Desk:
         with self.keyring(agency, at) as keyring:
             return said.written(keyring.reference, said.signatory and signatories.reference(keyring, said.signatory))
 
-    def _written(self, agency: AgencyCode, said: Draft | Paper, at: datetime) -> Draft | Paper:
+    def written(self, agency: AgencyCode, said: Draft | Paper, at: datetime) -> Draft | Paper:
         """The file as the log holds it: rows by reference, the signatory's name sealed on the shelf."""
         if isinstance(said, Draft) or (said.rows is None and said.signatory is None):
             return said
-        with Keyring.open(self.home, self._root, self._leave(agency, at), create=True) as keyring:
+        with self.keyring(agency, at, create=True) as keyring:
             signed = signatories.keep(self.home, keyring, said.signatory) if said.signatory else None
             return said.written(keyring.reference, signed)
 
@@ -130,15 +144,20 @@ class Desk:
         with Shelf.known(self.home, agency) as shelf:
             return len(keys - shelf.present(r.table, r.system, keys))
 
-    def keyring(self, agency: AgencyCode, at: datetime) -> Keyring:
+    def keyring(self, agency: AgencyCode, at: datetime, create: bool = False) -> Keyring:
         """To make and to recognise references. It opens no row: the shelf asks for more."""
-        return Keyring.open(self.home, self._root, self._leave(agency, at))
+        return Keyring.open(self.home, self._root, self._leave(agency, at), create=create)
 
     def _leave(self, agency: AgencyCode, at: datetime) -> Capability:
         return Warrants(self.home, self._root, at).grant(agency, Act.CONFIGURE).capability
 
     def withdraw(self, agency: AgencyCode, instruction: str, at: datetime) -> datetime:
-        """Take an instruction back; returns from when on. The first withdrawal stands."""
+        """Take an instruction back; returns from when on. The first withdrawal stands. Refused when only a signature
+        can take it back."""
+        if not withdrawable(self.log(agency).read(), instruction):
+            raise Refused(
+                "only a passkey of the agency takes this back", "Let the agency sign the withdrawal in the portal."
+            )
         return acts.withdraw(self.log(agency), instruction, at).effective_at
 
     def conflicts(self, agency: AgencyCode, at: datetime) -> tuple[Conflict, ...]:
@@ -189,14 +208,17 @@ def _from(said: Draft | Paper, begins: datetime) -> Draft | Paper:
 
 
 def stated(history: History, at: datetime) -> list[Stated]:
-    stand = {e.id for e in standing(history.entries, at)}
-    valid = {e.id for e in in_force(history.entries, at)}
-    withdrawn = {e.instruction: e.effective_at for e in history.entries if isinstance(e, Withdrawal)}
+    found = stand(history, at)
+    standing = {e.id for e in found.standing}
+    withdrawn = {e.instruction: e.effective_at for e in found.counting if isinstance(e, Withdrawal)}
     told = {e.instruction: e.acknowledged_at for e in history.entries if isinstance(e, Acknowledgement)}
     out = []
     for e in history.given:
-        state = "in_force" if e.id in valid else "suspended" if e.id in stand else _gone(e, history.entries, at)
-        out.append(Stated(e, state, withdrawn.get(e.id), told.get(e.id)))
+        if e.id not in standing:
+            state = _gone(e, found.counting, at)
+        else:
+            state = "suspended" if e.id in found.suspended else "unsigned" if e.id in found.unsigned else "in_force"
+        out.append(Stated(e, state, withdrawn.get(e.id), told.get(e.id), found.signers.get(e.id)))
     return out
 
 

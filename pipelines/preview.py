@@ -19,7 +19,7 @@ from ledger.canonical import instant
 from ledger.entry import Entry, History, Line
 from ledger.instruction_file import Draft, Paper
 from ledger.mandate import fold
-from ledger.orders import Restrict
+from ledger.orders import Channel, Restrict
 from pipelines.instructing import Desk, kind_of, within_contracts
 from schemas.errors import Refused
 from schemas.fields import Category
@@ -93,9 +93,7 @@ def of_file(desk: Desk, agency: AgencyCode, said: Draft | Paper, at: datetime) -
     found = _preview(desk.home, history, made, kind_of(made), max(at, begins))
     found = replace(found, unknown=desk.unknown_rows(agency, said))
     if isinstance(made, Restrict) and made.scope in BY_ROW:
-        return replace(
-            found, withheld=_rows_hidden(desk, agency, fold(_with(history, made, at), found.effective_at), at)
-        )
+        return replace(found, withheld=_rows_hidden(desk, agency, _after(history, made, found.effective_at), at))
     return found
 
 
@@ -116,14 +114,14 @@ def _rows_hidden(desk: Desk, agency: AgencyCode, after: Mandate, at: datetime) -
     )
 
 
-def of_withdrawal(desk: Desk, agency: AgencyCode, instruction: str, at: datetime) -> Preview:
-    """What taking an instruction back at `at` would change."""
+def of_withdrawal(desk: Desk, agency: AgencyCode, instruction: str, at: datetime, signed: bool = False) -> Preview:
+    """What taking an instruction back at `at` would change. `signed`: a passkey is going to sign it."""
     history = desk.log(agency).read()
-    return _preview(desk.home, history, acts.withdrawal(history, instruction, at), "withdraw", at)
+    return _preview(desk.home, history, acts.withdrawal(history, instruction, at), "withdraw", at, signed)
 
 
-def _preview(home: Home, history: History, made: Entry, kind: str, moment: datetime) -> Preview:
-    before, after = fold(history, moment), fold(_with(history, made, moment), moment)
+def _preview(home: Home, history: History, made: Entry, kind: str, moment: datetime, signed: bool = False) -> Preview:
+    before, after = fold(history, moment), _after(history, made, moment, signed)
     held = _held(home, history.agency)
     running = _running(home, history.agency, moment)
     starts = tuple(s for s in running if not before.for_system(s) and after.for_system(s))
@@ -141,9 +139,13 @@ def _preview(home: Home, history: History, made: Entry, kind: str, moment: datet
     )
 
 
-def _with(history: History, made: Entry, at: datetime) -> History:
-    """The history as it would be. Nothing here reads the place or the digest of the last line."""
-    return replace(history, lines=(*history.lines, Line(len(history.lines) + 1, at, made, "")))
+def _after(history: History, made: Entry, at: datetime, signed: bool = False) -> Mandate:
+    """What would be allowed. Nothing here reads the digest of the last line: what comes in by the portal is not
+    recorded without its signature."""
+    number = history.head.size + 1
+    would = replace(history, lines=(*history.lines, Line(number, at, made, "")))
+    portal = getattr(made, "channel", None) is Channel.PORTAL
+    return fold(would, at, foreseen={number} if signed or portal else ())
 
 
 def _gained(less: Mandate, more: Mandate, held: "Held", of_table: bool = False) -> tuple[Change, ...]:

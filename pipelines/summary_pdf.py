@@ -36,6 +36,7 @@ KINDS = {
 STATES = {
     "in_force": "en vigueur", "suspended": "suspendue", "not_yet": "à venir", "expired": "échue",
     "withdrawn": "retirée", "superseded": "remplacée", "answered": "abandonnée", "ended": "close par l'effacement",
+    "unsigned": "non signée",
 }  # fmt: skip
 TABLES = {
     "*": "toutes les données", "person": "personnes", "contact": "coordonnées", "person_link": "liens entre personnes",
@@ -65,6 +66,7 @@ CONFLICTS = {
     "erases_what_the_law_keeps": "à effacer selon l'agence, à conserver selon la loi",
     "instructed_again_after_erasure": "à effacer, puis de nouveau à tenir",
     "sub_processor_contradicted": "sous-traitant ultérieur à la fois autorisé et refusé",
+    "not_signed": "instruction à laquelle il manque une signature",
 }
 
 _INK, _GREY, _LINE = colors.HexColor("#1c2733"), colors.HexColor("#5d6b78"), colors.HexColor("#c9d1d8")

@@ -12,7 +12,8 @@ To believe a pack we must know that
 5. the leaves have the root that the checkpoint states, and every older checkpoint is a beginning of the same log;
 6. each erasure has its certificate: signed, named by the log, made on a head that the log had before;
 7. checkpoints and manifest are signed by the log's key: the one expected (--key), or else the one in the pack;
-8. each timestamp is the one that the log names, and an authority that is trusted made it (--tsa-ca).
+8. each timestamp is the one that the log names, and an authority that is trusted made it (--tsa-ca);
+9. each signature of a passkey holds for the entry before it, and the passkey stood for the agency then.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ MANIFEST = ["format", "version", "agency", "made_at", "size", "root", "key", "fi
 GIVEN = frozenset({1, *range(6, 14)})  # the kinds of entry that are an instruction
 NAMED = {"instruction": GIVEN, "supersedes": GIVEN, "instructions": GIVEN | {15}, "obligation": {15}, "notice": {17}}
 PREFIXES = {**dict.fromkeys(GIVEN, "INS"), 15: "OBL", 17: "NOT"}
-ERASED, ANCHORED = 5, 19
+ERASED, ANCHORED, ENROLLED, REVOKED, SIGNED = 5, 19, 23, 24, 25
+SAID = GIVEN | {2, 18, ENROLLED, REVOKED, 26}  # what an agency says, and can sign
+# Algorithms of passkeys (COSE), and how the DER of such a key begins: P-256, Ed25519, RSA.
+ES256, EDDSA, RS256 = -7, -8, -257
+DER = {ES256: "3059301306072a8648ce3d020106082a8648ce3d03010703420004", EDDSA: "302a300506032b6570032100",
+       RS256: "3082....300d06092a864886f70d0101010500"}  # fmt: skip
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
 LANGUAGES = ("fr", "en")
 NEXT = (". Redemandez ce qui manque ; gardez ce dossier.", ". Ask for what is missing; keep this pack.")
@@ -104,7 +110,7 @@ class Pack:
         stated = (m["size"], m["root"]) == (size, self._root(size).hex())  # 5
         if not stated or not self._begins(self.files["log/checkpoint"], size):
             no("les inscriptions n'ont pas la racine signée | the leaves do not have the root that was signed")
-        stamps, certificates = self._stamped(tsa_ca), self._certificates()
+        stamps, certificates, signed = self._stamped(tsa_ca), self._certificates(), self._signatures()
         if since and not self._begins(since):
             no("le registre ne prolonge pas le point de --since | the log does not extend the head of --since")
         vouched, digest = f"depositaire/{self.agency}/evidence", _sha(self.files["manifest.json"]).hex()
@@ -119,6 +125,7 @@ class Pack:
             f"{self.agency} : {size} inscriptions, recalculées | {self.agency}: {size} entries, recomputed",
             f"{hidden} contenus retenus par la loi ou détruits | {hidden} contents are withheld by law or destroyed",
             f"{certificates} certificats d'effacement | {certificates} certificates of erasure",
+            f"{signed} signatures par clé d'accès, vérifiées | {signed} signatures by passkey, verified",
             f"{stamps} horodatages, vérifiés si --tsa-ca | {stamps} timestamps, verified if --tsa-ca",
             *(["le point de --since est prolongé | the head of --since is extended"] if since else []),
             f"signé par {m['key']} | signed by {m['key']}",
@@ -207,6 +214,34 @@ class Pack:
                 no("un certificat a été fait sur un autre registre | a certificate was made on another log")
         return len(erased)
 
+    def _signatures(self) -> int:
+        """9. How many entries a passkey signed. It stands once one that stood before has signed its enrolment, or as
+        the first one; until it is revoked, or an erasure ends the contract."""
+        keys: dict[str, Any] = {}  # those that stand
+        counts: dict[str, int] = {}  # the last counter of each that ever stood
+        used, signed = False, 0
+        for n, (kind, body) in enumerate(self.entries):
+            if kind == SIGNED:
+                if n == 0 or self.entries[n - 1][0] not in SAID:
+                    no(f"la signature {n} ne suit rien à signer | signature {n} stands behind nothing to sign")
+                continue
+            behind, said = self.entries[n + 1] if n + 1 < len(self.entries) else (0, None)
+            by = said["credential"] if said and behind == SIGNED else ""
+            if by:
+                count = _asserted(said or {}, keys.get(by), self.levels[0][n])
+                if count < 0 or ((count or counts[by]) and count <= counts[by]):
+                    no(f"la signature de l'inscription {n} ne tient pas | the signature of leaf {n} does not hold")
+                counts[by], used, signed = count, True, signed + 1
+            if body and kind == ENROLLED:
+                name = f"CRD-{_sha(_unpadded(body['public_key'])).hex()[:10]}"
+                if name not in counts and (by or not (used or keys)):
+                    keys[name], counts[name] = body, body["sign_count"]
+            elif body and kind == REVOKED:
+                keys.pop(body["credential"], None)
+            elif body and kind == ERASED and not body["late_files"]:
+                keys, counts, used = {}, {}, False
+        return signed
+
     def _begins(self, note: bytes, wanted: int | None = None) -> bool:
         """5. Whether a checkpoint (C2SP tlog-checkpoint), of so many leaves, is a head that this log had."""
         form = re.match(rf"{self.name}\n(0|[1-9]\d{{0,18}})\n([^\n]+)\n\n— ", note.decode(errors="replace"))
@@ -243,6 +278,38 @@ def _key(name: str, public: bytes) -> str:
     """The verifier key of this name (C2SP signed-note)."""
     typed = b"\1" + public
     return f"{name}+{_sha(name.encode() + bytes((10,)) + typed).hex()[:8]}+{base64.b64encode(typed).decode()}"
+
+
+def _asserted(said: dict[str, str], key: Any, leaf_hash: bytes) -> int:
+    """9. The counter of a WebAuthn assertion (level 2, §7.2) over this leaf by this passkey; -1 when it is none."""
+    data, client, signature = (_unpadded(said[f]) for f in ("authenticator_data", "client_data", "signature"))
+    if key is None or len(data) < 37:
+        return -1
+    page, challenge = json.loads(client), base64.urlsafe_b64encode(leaf_hash).decode().rstrip("=")
+    told = (page.get("type"), page.get("challenge"), page.get("origin"), page.get("crossOrigin", False))
+    asked = told == ("webauthn.get", challenge, key["origin"], False) and data[:32] == _sha(
+        key["relying_party"].encode()
+    )
+    # The person was there (1) and made sure of (4), no key is enrolled (64), more follows only where it says so (128).
+    if not asked or data[32] & 69 != 5 or bool(data[32] & 128) != (len(data) > 37):
+        return -1
+    public, message = _unpadded(key["public_key"]), data + _sha(client)
+    if not re.match(DER[key["algorithm"]], public.hex()):
+        return -1
+    if key["algorithm"] == EDDSA:
+        holds = len(public) == 44 and _verified(public[12:], message, signature)
+    else:
+        files = {"key": public, "message": message, "signature": signature}
+        holds = _openssl("dgst -sha256 -verify key -keyform DER -signature signature message", files)
+    return int.from_bytes(data[33:37], "big") if holds else -1
+
+
+def _unpadded(text: str) -> bytes:
+    """Base64url without padding, in its one spelling."""
+    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if base64.urlsafe_b64encode(raw).decode().rstrip("=") != text:
+        no("une clé d'accès est mal écrite | a passkey is not written as one")
+    return raw
 
 
 @lru_cache(maxsize=4096)

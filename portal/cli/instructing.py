@@ -177,7 +177,9 @@ def instructions(setting: Setting, agency: options.Agency) -> int:
 
 def _row(i: "Stated") -> tuple[object, ...]:
     e = i.entry
-    state = (say(f"state.{i.state}"), "green" if i.state == "in_force" else "dim")
+    signed = say("instructions.signed_by", credential=i.signed_by) if i.signed_by else None
+    told = ", ".join(t for t in (say(f"state.{i.state}"), signed) if t)
+    state = (told, "green" if i.state == "in_force" else "dim")
     named = [" ".join(getattr(e, n, ())) or "–" for n in ("systems", "tables", "purposes")]
     if i.kind == "restrict":
         named[1] = _restricted(e)

@@ -17,7 +17,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, Error, Page, Request, Route, WebSocket, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Request, Route, WebSocket, sync_playwright
 
 from tests.functional.cli.conftest import SAMPLES, Desk, plainly
 from tests.functional.dagster.test_serve import answers, free_port, session_of
@@ -172,3 +172,22 @@ def browsing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browsing]:
             finally:
                 context.unroute_all(behavior="ignoreErrors")
                 browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser that finds no other machine. Pages are served as `localhost`: passkeys need a name."""
+    alone = f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE {HERE}"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", alone])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Somebody at a browser that has not been here before."""
+    fresh = browser.new_context(locale="fr-FR", service_workers="block")
+    fresh.set_default_timeout(PATIENCE_SECONDS * 1000)
+    yield fresh
+    fresh.close()

@@ -281,7 +281,7 @@ def test_every_changed_byte_of_the_log_is_found_by_both_though_the_manifest_was_
 
 def test_the_stand_alone_verifier_is_one_page_of_the_standard_library_of_python_3_9() -> None:
     text = VERIFIER.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 300
+    assert len(text.splitlines()) <= 370  # it was 300 before it checked signatures of passkeys
     tree = ast.parse(text, feature_version=(3, 9))
     assert set(imports(tree)) <= sys.stdlib_module_names
     assert len(list(imports(tree))) > 10

@@ -45,7 +45,9 @@ def test_every_kind_of_entry_is_told_by_the_register_or_left_out_on_purpose() ->
     collector = (ROOT / "pipelines" / "record_of_processing.py").read_text()
     told = {kind.__name__ for kind in KINDS if re.search(rf"\b{kind.__name__}\b", collector)}
     # Restrictions, withdrawals and acknowledgements are told with the instructions (`stated`); the window is the
-    # register of contracts' own; a timestamp of a head is no processing.
+    # register of contracts' own; a timestamp of a head is no processing; who may sign and
+    # what is signed is told with the instructions too (`signed_by`).
     assert {kind.__name__ for kind in KINDS} - told == {
         "Restrict", "Withdrawal", "Acknowledgement", "Window", "Anchored",
+        "Enrolled", "Revoked", "Signed", "SigningRule",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""One entry of each of the kinds 6 to 22, as an agency's log would hold them."""
+"""One entry of each of the kinds 6 to 26, as an agency's log would hold them."""
 
 import datetime as dt
 from typing import Any
@@ -23,6 +23,7 @@ from ledger.orders import (
     Synchronise,
     Transfer,
 )
+from ledger.signatures import Enrolled, Loss, Revoked, Signature, Signed, SigningRule
 from schemas.ids import AgencyCode, System
 from schemas.mandate import Basis, Duty, Ground, Purpose, RestrictedBy
 
@@ -121,3 +122,18 @@ def every_deed() -> tuple[Deed, ...]:
             system=System.GPI, delivery="GPIA0003.000012", lines={"60": 3}, values={"person.birth_date": 2}
         ),
     )  # fmt: skip
+
+
+def every_signature() -> tuple[Signature, ...]:
+    """Their shape only: the signature is none."""
+    enrolled = Enrolled(
+        agency=CODE, algorithm=-8, public_key="MCowBQYDK2VwAyEATLWr9q2sDFMe-h-aVvS47bFtzqjTBWJ3JPA0aVbpkCY",
+        relying_party="portail.example", origin="https://portail.example", function="gérance",
+        signatory=f"REF-{'0b' * 16}", invited_by="exploitant", sign_count=0, recorded_at=AT,
+    )  # fmt: skip
+    return (
+        enrolled,
+        Revoked(agency=CODE, credential=enrolled.id, reason=Loss.LOST, recorded_by="gérance", recorded_at=AT),
+        Signed(credential=enrolled.id, authenticator_data="AAAA", client_data="e30", signature="AAECAw"),
+        SigningRule(agency=CODE, required=True, given_by="gérance", recorded_at=AT),
+    )

@@ -1,4 +1,4 @@
-"""Kinds 6 to 18: closed bodies, numbers for ever, no personal data, and what the law asks of each."""
+"""Kinds 6 to 26: closed bodies, numbers for ever, no personal data, and what the law asks of each."""
 
 import datetime as dt
 import json
@@ -22,6 +22,7 @@ from tests.unit.ledger.orders_made import (
     erase,
     every_deed,
     every_order,
+    every_signature,
     notice_of,
     obligation,
     restrict,
@@ -32,12 +33,12 @@ from tests.unit.ledger.orders_made import (
 VECTOR = Path(__file__).parents[2] / "vectors" / "orders-1" / "bodies.jsonl"
 
 
-@pytest.mark.parametrize("entry", [*every_order(), *every_deed()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("entry", [*every_order(), *every_deed(), *every_signature()], ids=lambda e: type(e).__name__)
 def test_an_order_comes_back_from_its_body(entry: Any) -> None:
     assert entry_of(KINDS[type(entry)], body_of(entry)) == entry
 
 
-@pytest.mark.parametrize("entry", [*every_order(), *every_deed()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("entry", [*every_order(), *every_deed(), *every_signature()], ids=lambda e: type(e).__name__)
 def test_a_body_with_a_field_missing_too_many_or_of_another_type_is_refused(entry: Any) -> None:
     kind, body = KINDS[type(entry)], body_of(entry)
     for field in body:
@@ -51,7 +52,7 @@ def test_a_body_with_a_field_missing_too_many_or_of_another_type_is_refused(entr
 
 def test_the_bodies_of_the_vector_keep_their_numbers_their_bytes_and_their_ids() -> None:
     stored = [json.loads(line) for line in VECTOR.read_text().splitlines()]
-    assert [v["kind"] for v in stored] == list(range(6, 23))
+    assert [v["kind"] for v in stored] == list(range(6, 27))
     for v in stored:
         entry: Any = entry_of(v["kind"], v["body"])
         assert (type(entry).__name__, getattr(entry, "id", None)) == (v["name"], v.get("id"))
@@ -59,7 +60,7 @@ def test_the_bodies_of_the_vector_keep_their_numbers_their_bytes_and_their_ids()
 
 
 def test_orders_are_kept_in_a_log_and_read_back(log: Log) -> None:
-    recorded = (*every_order(), *every_deed())
+    recorded = (*every_order(), *every_deed(), *every_signature())
     for entry in recorded:
         log.append(entry, AT)
     assert log.read().entries == recorded
