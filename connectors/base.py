@@ -65,18 +65,32 @@ class Permitted(Delivery):
 @dataclass(frozen=True, slots=True)
 class Known:
     """What must be known to prove a delivery: the agency's SIRET in the register and the flow's cursor (None: none
-    yet)."""
+    yet).
+
+    `settled`: told what arrived, with its likeness, whether the outcome is known without reading on (docs/decisions,
+    0018). A connector asks once its own proofs of the new bytes are made, all but those that bytes of the same likeness
+    passed before.
+    """
 
     siret: str | None = None
     cursor: str | None = None
+    settled: Callable[[Arrived], bool] | None = field(default=None, repr=False)
+
+    def knows(self, arrived: Arrived) -> bool:
+        return self.settled is not None and arrived.likeness is not None and self.settled(arrived)
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A delivery proved complete. `raw` is the connector's own; nobody else looks into it."""
+    """A delivery proved complete. `raw` is the connector's own; nobody else looks into it.
+
+    `known`: its outcome is known (`Known.settled`). There is nothing to read then, and the flags of what arrived are
+    those of the last time.
+    """
 
     arrived: Arrived
     raw: Any = field(repr=False)
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, TypeVar, assert_never
 
 from ledger import deeds, orders, signatures
@@ -60,7 +61,12 @@ class Instruction:
     @property
     def id(self) -> str:
         """Short and readable: the first ten figures of its body's digest."""
-        return f"INS-{sha256(canonical(_instruction(self)))[:10]}"
+        return _id_of(self)
+
+
+@lru_cache(4096)  # a fold asks for it a dozen times
+def _id_of(instruction: Instruction) -> str:
+    return f"INS-{sha256(canonical(_instruction(instruction)))[:10]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,20 @@ import numpy as np
 import pyarrow as pa
 
 from connectors.base import Delivery, Recalled
-from pipelines import beside, quality
+from pipelines import beside, quality, unchanged
 from pipelines.gatekeeping import Awaited, Ready, before_opening, fetch, look
 from pipelines.inbox import Afar, at_hand
 from pipelines.locks import sole
-from pipelines.night import Desk, Room, code_version
+from pipelines.night import Desk, Room
+from pipelines.unchanged import Same
 from schemas.admission import Admitted, Excess, admit, numbered
 from schemas.frames import Reading
 from schemas.ids import System
 from schemas.report import Report
 from schemas.restriction import closed_keys, is_closed
-from store.keep import Errand, keep
+from store import fixed
+from store.agency import OpenShelf
+from store.keep import keep
 from store.spool import Spool, of_settling
 
 
@@ -45,7 +48,7 @@ def settle_batch(
             if isinstance(delivery, Afar):
                 own[delivery.agency].callback(delivery.let_go)
         fetch(room, deliveries, looked)
-        here = [before_opening(room, d, looked, own[d.agency], readers) for d in deliveries]
+        here = [before_opening(room, d, looked, own[d.agency], readers, last) for d in deliveries]
         for group in _groups(here):
             if not group:
                 yield None
@@ -55,15 +58,17 @@ def settle_batch(
                 yield report
                 own[report.agency].close()  # nobody waits for this agency while other sources are awaited
             ready = [r for r in group if isinstance(r, Ready)]
-            for kept in chain.from_iterable(_settle_ready(room, some, desk) for some in _portions(room, ready)):
+            same = [r for r in group if isinstance(r, Same)]
+            portions = chain.from_iterable(_settle_ready(room, some, desk) for some in _portions(room, ready))
+            for kept in chain(_settle_same(room, same), portions):
                 if isinstance(kept, Report):
                     yield kept
                 elif last:
                     yield _refused(room, kept)
                 else:
                     again.append(kept)
-            for each in ready:
-                own[each.delivery.agency].close()
+            for agency in [r.delivery.agency for r in ready] + [r.delivery.agency for r in same]:
+                own[agency].close()
     if again:
         yield from settle_batch(room, again, desk, last=True)
 
@@ -75,13 +80,21 @@ def _refused(room: Room, delivery: Delivery) -> Report:
     return report
 
 
-def _groups(here: Sequence[Report | Ready | Awaited]) -> Iterator[list[Report | Ready]]:
+def _groups(here: Sequence[Report | Ready | Awaited | Same]) -> Iterator[list[Report | Ready | Same]]:
     """What is settled together: what is there already, then sources as they answer. Empty: the rest lets wait."""
     awaited = [a for a in here if isinstance(a, Awaited)]
     if len(awaited) < len(here):
         yield [r for r in here if not isinstance(r, Awaited)]
     for group in beside.as_they_come([a.opening for a in awaited]):
         yield [awaited[n].answered() for n in group]
+
+
+def _settle_same(room: Room, known: list[Same]) -> Iterator[Report | Delivery]:
+    """Of what is as it was the last time. The same answers as `_settle_ready`."""
+    yield from unchanged.settle(room, [s for s in known if s.shelf is None])
+    opened = [(s, s.shelf) for s in known if s.shelf is not None]
+    which = [(s.delivery, shelf, fixed.heard(s.by.last.excess)) for s, shelf in opened]
+    yield from _tell(room, which, unchanged.put_aside_again(room, [s for s, _ in opened]))
 
 
 def _portions(room: Room, ready: Sequence[Ready]) -> Iterator[list[Ready]]:
@@ -244,23 +257,29 @@ def _told(findings: quality.Findings, examination: quality.Examination, ready: S
 def _keep(
     room: Room, ready: list[Ready], admitted: Admitted | Spool, excess: Sequence[Excess]
 ) -> Iterator[Report | Delivery]:
+    keeping = keep(admitted, [r.shelf for r in ready], unchanged.errand(room))
+    return _tell(room, [(r.delivery, r.shelf, more) for r, more in zip(ready, excess, strict=True)], keeping)
+
+
+def _tell(
+    room: Room, which: Sequence[tuple[Delivery, OpenShelf, Excess]], keeping: Iterator[tuple[int, Report | None]]
+) -> Iterator[Report | Delivery]:
     """What was kept is told once the journal and the agency's log have it. When keeping stops at a fault, those before
     it are told all the same."""
-    errand = Errand(room.run, room.night.at, code_version())
     ended: list[tuple[int, Report | None]] = []
     fault: Exception | None = None
     try:
-        ended.extend(keep(admitted, [r.shelf for r in ready], errand))
+        ended.extend(keeping)
     except Exception as no:  # noqa: BLE001 — raised below
         fault = no
     kept = {d: report for d, report in ended if report is not None}
     # The journal first: whoever finds a delivery without its receipt makes up for both.
     room.note(list(kept.values()))
-    failed = room.receipt([(ready[d].shelf, report, excess[d]) for d, report in kept.items()])
+    failed = room.receipt([(which[d][1], report, which[d][2]) for d, report in kept.items()])
     without = dict(zip(kept, failed, strict=True))
     for d, report in ended:
         if report is None:
-            yield ready[d].delivery
+            yield which[d][0]
         elif without[d] is None:
             yield report
     for each in (*failed, fault):

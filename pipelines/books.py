@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Row, select, update
 
 from ledger.deeds import Exceeded
-from ledger.entry import History, Receipt
+from ledger.entry import Entry, History, Receipt
 from pipelines.premises import Premises, premises_of
 from schemas.admission import Excess
 from schemas.frames import Reading
@@ -20,6 +20,7 @@ from schemas.report import Counts, Report
 from schemas.window import Contract
 from store import register
 from store.agency import Shelf
+from store.engine import Note
 from store.house import House
 from store.keys import Root
 from store.tables import DELIVERY
@@ -31,8 +32,12 @@ _ATTACHMENT_KEY = r"^(?P<account>.*?):(?P<agency>[A-Z0-9]{5}):"
 
 def contracts(house: House) -> dict[AgencyCode, Contract]:
     """Every agency of the register, erased ones too."""
+    return {code: agency.contract for code, agency in _registered(house).items()}
+
+
+def _registered(house: House) -> dict[AgencyCode, register.Agency]:
     house.db.rollback()  # a new look: the last one may be of before an erasure
-    return {a.contract.agency: a.contract for a in register.everyone(house.db)}
+    return {a.contract.agency: a for a in register.everyone(house.db)}
 
 
 class Books:
@@ -42,12 +47,9 @@ class Books:
         self._house = house
         self._premises = premises_of(house.home, root)
 
-    def contracts(self) -> dict[AgencyCode, Contract]:
-        return contracts(self._house)
-
-    def siret(self, agency: AgencyCode) -> str | None:
-        row = register.get(self._house.db, agency)
-        return row.siret if row else None
+    def registered(self) -> dict[AgencyCode, register.Agency]:
+        """Every agency of the register, erased ones too."""
+        return _registered(self._house)
 
     def history(self, agency: AgencyCode) -> History:
         return self._premises.log(agency).read()
@@ -80,10 +82,21 @@ class Books:
         """Told in the agency's log: its source sends more than it instructed (28(3)(a))."""
         if report.agency is None or not excess:
             return
-        delivery = Receipt.of(report, None, (), None, "", "").delivery  # never a name that breaks the contract
-        told = Exceeded(system=System(report.system), delivery=delivery, lines=excess.lines, values=excess.values)
-        log = self._premises.log(report.agency)
-        log.append(told, at, key=f"excess:{report.system}:{delivery}:{at.isoformat()}")
+        self._premises.log(report.agency).append_all([_exceeded(report, excess, at)], at)
+
+    def noted(self, report: Report, note: Note, number: int, excess: Excess, at: datetime, policy: str | None) -> None:
+        """The same for a delivery that was noted as unchanged, with one write to disk; its shelf is not open."""
+        if note.agency is None:
+            return
+        row = note.row
+        given = tuple(str(row["instructions"]).split())
+        receipt = Receipt.of(
+            report, row["sha256"], given, row["layout"], str(row["code_version"]), str(row["run"]), policy
+        )
+        entries: list[tuple[Entry, str]] = [(receipt, f"receipt:{number}:{row['at']}:{row['run']}")]
+        if excess:
+            entries.append(_exceeded(report, excess, at))
+        self._premises.log(note.agency).append_all(entries, at)
 
     def without_erased(self, reading: Reading) -> Reading:
         """Portal lines that name erased agencies only are ignored (portal.md): attachments, and accounts left without
@@ -103,6 +116,13 @@ class Books:
         held_by = zip(few["d"].to_pylist(), few["key"].to_pylist(), strict=True)
         ignored[accounts[np.array([h in losing for h in held_by], bool)]] = True
         return _ignoring(reading, ignored)
+
+
+def _exceeded(report: Report, excess: Excess, at: datetime) -> tuple[Entry, str]:
+    """What the log is told, and the key under which it is told once."""
+    delivery = Receipt.of(report, None, (), None, "", "").delivery  # never a name that breaks the contract
+    told = Exceeded(system=System(report.system), delivery=delivery, lines=excess.lines, values=excess.values)
+    return told, f"excess:{report.system}:{delivery}:{at.isoformat()}"
 
 
 def _keyed(lines: pa.Table, source: str) -> np.ndarray:

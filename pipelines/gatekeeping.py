@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pipelines.inbox import Afar, at_hand, is_file
 from pipelines.night import Room
 from pipelines.objects import AT_ONCE
 from pipelines.premises import NoHost
+from pipelines.unchanged import Same, recogniser
 from schemas.capability import Act, Warrant
 from schemas.errors import DeliveryRefused, Malformed, Refused, TryAgain
 from schemas.ids import AgencyCode, System
@@ -27,6 +28,7 @@ from store import engine
 from store.agency import OpenShelf
 from store.engine import Standing
 from store.keep import finish_erasures
+from store.register import Agency
 
 
 @dataclass(slots=True)
@@ -62,7 +64,7 @@ class Awaited:
 class Looked:
     """What was looked up once for a whole batch, under its locks."""
 
-    contracts: Mapping[AgencyCode, Contract]
+    registered: Mapping[AgencyCode, Agency]
     standing: Mapping[AgencyCode | None, Standing]
     keyed: Collection[AgencyCode | None]
 
@@ -77,19 +79,22 @@ class Looked:
 
 def look(room: Room, deliveries: Sequence[Delivery]) -> Looked:
     """Under the locks: an erasure that ran meanwhile has changed what the register says."""
-    contracts = room.books.contracts()
+    registered = room.books.registered()
     names = {d.agency: d.name for d in deliveries if is_file(d)}
     standing = engine.of(room.night.home).standing(room.connector.system, names)
-    return Looked(contracts, standing, room.premises.keyed(standing))
+    return Looked(registered, standing, room.premises.keyed(standing))
 
 
 def before_opening(
-    room: Room, delivery: Delivery, looked: Looked, stack: ExitStack, readers: Executor
-) -> Report | Ready | Awaited:
-    """The gate of the contracts, in its order; then the instruction; only then is a byte of the delivery trusted."""
+    room: Room, delivery: Delivery, looked: Looked, stack: ExitStack, readers: Executor, again: bool = False
+) -> Report | Ready | Awaited | Same:
+    """The gate of the contracts, in its order; then the instruction; only then is a byte of the delivery trusted.
+
+    `again`: it was put back once; now it is read whatever is known of it.
+    """
     day: date | None = None
     try:
-        contract = _contract(delivery, looked.contracts)
+        contract = _contract(delivery, looked.registered)
         # GPI's day lies inside the file: not even that is read without an instruction.
         early = _warrant(room, delivery) if delivery.system is System.GPI else None
         here = _at_hand(delivery) if early else delivery
@@ -107,11 +112,15 @@ def before_opening(
                 same = held.accepted[delivery.name] == room.connector.fingerprint(here)
             outcome, reason = ("replayed", None) if same else ("refused", "delivery.conflict")
             return Report(delivery.agency, delivery.system, delivery.name, day, outcome, reason)
-        told, known = _told(room, here, warrant, held, shelf)
+        by = None if again else recogniser(room, delivery, warrant, held)
+        told, said = _told(room, here, warrant, looked, held.cursor, shelf)
         if not is_file(delivery) and shelf is not None:
-            return Awaited(delivery, day, shelf, readers.submit(room.connector.open, told, known))
+            return Awaited(delivery, day, shelf, readers.submit(room.connector.open, told, said))
         with _read(here):
-            opened = room.connector.open(told, known)
+            opened = room.connector.open(told, replace(said, settled=by))
+        if opened.known and by is not None:
+            known = Same.of(delivery, opened, by)
+            return replace(known, shelf=_shelf(room, warrant, stack)) if known.puts_aside else known
         return Ready(delivery, opened, shelf or _shelf(room, warrant, stack))
     except NoHost:  # without it there is nothing to be done for any agency
         raise
@@ -132,7 +141,7 @@ def fetch(room: Room, deliveries: Sequence[Delivery], looked: Looked) -> None:
 def _may_be_read(room: Room, delivery: Delivery, looked: Looked) -> bool:
     """As `before_opening` asks, as far as it can be told without a byte of the delivery."""
     try:
-        contract = _contract(delivery, looked.contracts)
+        contract = _contract(delivery, looked.registered)
         if delivery.system is not System.GPI:
             _in_window(room, delivery, contract)
         _warrant(room, delivery)
@@ -194,13 +203,14 @@ def _place(error: Exception) -> str:
     return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
 
 
-def _contract(delivery: Delivery, contracts: Mapping[AgencyCode, Contract]) -> Contract | None:
+def _contract(delivery: Delivery, registered: Mapping[AgencyCode, Agency]) -> Contract | None:
     """None for the portal's own accounts."""
     if delivery.agency is None:
         return None
-    contract = contracts.get(delivery.agency)
-    if contract is None:
+    known = registered.get(delivery.agency)
+    if known is None:
         raise DeliveryRefused("agency.unknown")
+    contract = known.contract
     if delivery.system not in contract.systems and not contract.erased:
         raise DeliveryRefused("agency.system_disabled")
     return contract
@@ -242,14 +252,14 @@ def _standing(shelf: OpenShelf, delivery: Delivery) -> Standing:
 
 
 def _told(
-    room: Room, delivery: Delivery, warrant: Warrant, held: Standing, shelf: OpenShelf | None
+    room: Room, delivery: Delivery, warrant: Warrant, looked: Looked, cursor: str | None, shelf: OpenShelf | None
 ) -> tuple[Permitted, Known]:
     """What the connector is told."""
-    siret = room.books.siret(delivery.agency) if delivery.agency else None
+    known = looked.registered.get(delivery.agency) if delivery.agency else None
     source = None
     if delivery.agency and not is_file(delivery) and shelf is not None:
         source = room.house.source(delivery.agency, delivery.system, shelf.keyring)
     leave = warrant.capability
     # What the log was told after the night began is looked up at a later instant than the night's.
     told = Permitted.of(delivery, leave, source, max(delivery.at, leave.minted_at))
-    return told, Known(siret, held.cursor)
+    return told, Known(known.siret if known else None, cursor)

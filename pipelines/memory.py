@@ -1,14 +1,11 @@
-"""How much memory a night may take: `depositaire sync --memory 2GiB`, or for schedules, in `depositaire.toml`:
-
-[night]
-memory = "2GiB"
-"""
+"""How much memory a night may take: `depositaire sync --memory 2GiB`, or for schedules, in `depositaire.toml`
+(`pipelines.nightly`)."""
 
 import re
 
+from pipelines import nightly
 from schemas.errors import Malformed
 from schemas.home import Home
-from store.engine import settings_of
 
 # 1.5 GiB, unless somebody says otherwise.
 USUAL = 3 << 29
@@ -33,8 +30,7 @@ def in_bytes(said: str) -> int:
 
 def of_home(home: Home) -> int:
     """What the settings of a home say, else 1.5 GiB."""
-    night = settings_of(home).get("night", {})
-    memory = night.get("memory") if isinstance(night, dict) else night
+    memory = nightly.said(home).get("memory")
     if memory is None:
         return USUAL
     if not isinstance(memory, str):

@@ -1,17 +1,18 @@
 """What one night is, and what is the same for all of it."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from connectors.base import Connector, Delivery
 from ledger.entry import UNNAMED
-from pipelines import inbox, memory
+from pipelines import inbox, memory, nightly
 from pipelines.books import Books
 from pipelines.inbox import Inbox
 from pipelines.premises import Local, Premises, served
@@ -31,7 +32,11 @@ WRITERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """What to settle: from which inbox, which systems and agencies (None: all), as if it were `at`."""
+    """What to settle: from which inbox, which systems and agencies (None: all), as if it were `at`.
+
+    `short_cut`: a delivery that is as the last one was may be settled without reading it again (`pipelines.unchanged`),
+    but for one reading in `full_reading_days`, which the home's settings say.
+    """
 
     home: Home
     at: datetime
@@ -40,11 +45,14 @@ class Night:
     agencies: tuple[AgencyCode, ...] | None = None
     passphrase: str | None = field(default=None, repr=False)
     memory: int = memory.USUAL
+    short_cut: bool = True
     # The inbox itself. One in an object store is listed once a night.
     arrivals: Inbox | None = field(init=False, repr=False, compare=False)
+    full_reading_days: int = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arrivals", inbox.of(self.home, self.inbox))
+        object.__setattr__(self, "full_reading_days", nightly.full_reading_days(self.home))
 
     @property
     def slice_lines(self) -> int:
@@ -90,19 +98,12 @@ class Room:
         None, one by one."""
         at, policy = self.night.at, self.premises.policy(self.night.at)
 
-        def one(each: tuple[Shelf, Report, Excess]) -> Exception | None:
+        def one(each: tuple[Shelf, Report, Excess]) -> None:
             shelf, report, excess = each
-            try:
-                self.books.receipts(shelf, at, policy)
-                self.books.excess(report, excess, at)
-            except Exception as no:  # noqa: BLE001 — the others are receipted all the same
-                return no
-            return None
+            self.books.receipts(shelf, at, policy)
+            self.books.excess(report, excess, at)
 
-        if len(kept) < 2:
-            return [one(each) for each in kept]
-        with ThreadPoolExecutor(min(WRITERS, len(kept))) as writers:
-            return list(writers.map(one, kept))
+        return at_once(one, kept)
 
     def _kept(self, report: Report) -> Report:
         """A name that breaks the contract may be a person's and is not kept."""
@@ -110,6 +111,23 @@ class Room:
         return report if self.connector.named(told) else replace(report, delivery=UNNAMED)
 
 
+def at_once(one: Callable[[Any], None], every: Sequence[Any]) -> list[Exception | None]:
+    """Do the same for each agency, some at once; what went wrong, or None, one by one: nobody stops the others."""
+
+    def tried(each: Any) -> Exception | None:
+        try:
+            one(each)
+        except Exception as no:  # noqa: BLE001 — told, and raised by whoever asked
+            return no
+        return None
+
+    if len(every) < 2:
+        return [tried(each) for each in every]
+    with ThreadPoolExecutor(min(WRITERS, len(every))) as writers:
+        return list(writers.map(tried, every))
+
+
+@cache
 def code_version() -> str:
     try:
         return version("depositaire")

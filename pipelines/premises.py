@@ -14,13 +14,14 @@ from ledger.keys import LogKeys
 from ledger.log import Log
 from pipelines.host.settings import is_worker
 from pipelines.policies import in_force
-from schemas.capability import Capability
+from schemas.capability import Act, Capability
 from schemas.errors import Refused, TryAgain
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from store import engine
 from store.agency import is_held as held_here
-from store.keys import Keyring, Root
+from store.keys import Keyring, Root, agency_key, prover_of
+from store.sealing import Keyed
 
 
 class NoHost(Exception):
@@ -63,6 +64,11 @@ class Premises(ABC):
         """The keys of the capability's agency, for one of its systems. Raises Refused when there are none."""
 
     @abstractmethod
+    def prover(self, capability: Capability, system: System) -> Keyed:
+        """What the proofs of one of the agency's flows are made with (`store.fixed`): nothing else can be done with it.
+        Raises Refused where there are no keys, or for a capability to do something else."""
+
+    @abstractmethod
     def keyed(self, agencies: Iterable[AgencyCode | None]) -> frozenset[AgencyCode | None]:
         """Those of these agencies that have keys."""
 
@@ -88,6 +94,10 @@ class Local(Premises):
 
     def keyring(self, capability: Capability, system: System, create: bool = False) -> Keyring:  # noqa: ARG002
         return Keyring.open(self.home, self._root, capability, create)
+
+    def prover(self, capability: Capability, system: System) -> Keyed:
+        capability.demand(Act.SYNCHRONISE, capability.agency, system)
+        return prover_of(agency_key(self.home, self._root, capability))
 
     def keyed(self, agencies: Iterable[AgencyCode | None]) -> frozenset[AgencyCode | None]:
         return frozenset(a for a in agencies if self.home.keyring(a).exists())

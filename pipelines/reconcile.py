@@ -47,7 +47,8 @@ def reconcile(night: Night, agencies: Sequence[AgencyCode]) -> Iterator[Reconcil
 
 def _reconciled(night: Night, house: House, root: Root, agency: AgencyCode) -> Reconciled:
     books = Books(house, root)
-    reason = gate(books.contracts().get(agency), SYSTEM, paris_day(night.at), night.at)
+    registered = books.registered().get(agency)
+    reason = gate(registered.contract if registered else None, SYSTEM, paris_day(night.at), night.at)
     if reason is not None:
         return Reconciled(agency, refused=reason)
     try:
@@ -60,7 +61,7 @@ def _reconciled(night: Night, house: House, root: Root, agency: AgencyCode) -> R
         keys = {v: live.filter(pc.equal(live["source"], v))["key"].to_pylist() for v in set(live["source"].to_pylist())}
         source = house.source(agency, SYSTEM, keyring)
         delivery = Permitted(agency, SYSTEM, "reconciliation", night.at, source=source, under=leave)
-        known = Known(books.siret(agency), shelf.cursor(SYSTEM))
+        known = Known(registered.siret if registered else None, shelf.cursor(SYSTEM))
         try:
             return Reconciled(agency, absent_keys(delivery, known, keys))
         except DeliveryRefused as no:

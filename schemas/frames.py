@@ -74,7 +74,8 @@ class Arrived:
     """A delivery whose completeness is proved (contracts README, "Outcome of a delivery").
 
     `day` is the day of delivery, `cursor` what the next delivery of this flow is compared with (opaque to everyone
-    else).
+    else). `likeness`: SHA-256 of all of it that means something, which is everything but what names this one delivery;
+    None where no two of them are compared. Two of one likeness, layout, day and flow read the same.
     """
 
     agency: AgencyCode | None
@@ -85,6 +86,7 @@ class Arrived:
     layout: str
     cursor: str
     flags: tuple[str, ...] = ()
+    likeness: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

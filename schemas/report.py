@@ -1,10 +1,14 @@
 """What happened to one delivery: counts and codes, never a value (contracts README, "Outcome")."""
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 from schemas.ids import AgencyCode, System
+
+LOCI = ("line", "offset", "key", "ref")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,11 @@ class Counts:
         out = {name: getattr(self, name) for name in ("ignored", "quarantined", "read", "stored", "unchanged")}
         return out | ({"withheld": self.withheld} if self.withheld else {})
 
+    @property
+    def again(self) -> "Counts":
+        """Of the same lines once more: what was stored is there."""
+        return replace(self, stored=0, unchanged=self.unchanged + self.stored)
+
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
@@ -36,6 +45,11 @@ class Quarantined:
     def as_json(self) -> dict[str, Any]:
         where: str | int = int(self.loc) if self.locus in ("line", "offset") else self.loc
         return {self.locus: where, "reason": self.reason, "source": self.source}
+
+    @classmethod
+    def parse(cls, said: Mapping[str, Any]) -> "Quarantined":
+        (locus,) = said.keys() & set(LOCI)
+        return cls(said["source"], locus, str(said[locus]), said["reason"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +77,14 @@ class Report:
             "quarantined": [q.as_json() for q in self.quarantined],
             "flags": dict(sorted(self.flags.items())), "delivery_flags": sorted(self.delivery_flags), "ended": dict(sorted(self.ended.items())),
         }  # fmt: skip
+
+    @classmethod
+    def again(cls, told: str, agency: AgencyCode | None, system: System, delivery: str, day: date) -> "Report":
+        """Of a delivery that comes to what the last one came to. `told`: the report of that one, as JSON."""
+        said = json.loads(told)
+        return cls(
+            agency, system, delivery, day, "accepted",
+            tables={name: Counts(**counts).again for name, counts in said["tables"].items()},
+            quarantined=tuple(Quarantined.parse(q) for q in said["quarantined"]), flags=said["flags"],
+            delivery_flags=tuple(said["delivery_flags"]), ended=said["ended"],
+        )  # fmt: skip

@@ -7,14 +7,16 @@ agency's. Values reach the database bound; no engine puts one into a text.
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from schemas.capability import Capability
 from schemas.errors import Malformed
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
@@ -67,6 +69,15 @@ class Engine(Protocol):
     ) -> Mapping[AgencyCode | None, "Standing"]:
         """What the books tell of one system and of a name an agency, without any key; nothing of an agency that has no
         shelf, or whose shelf must be opened to know. The caller holds the agencies' locks."""
+        ...
+
+    def note_unchanged(self, notes: Sequence["Note"], told: "Told") -> Sequence[int | None]:
+        """Accepted deliveries that change nothing but which ones came: their numbers; None where what a note stands on
+        is no longer so, and nothing was noted. Each under its capability.
+
+        Once some are on disk `told` hears of them, and answers of which the agencies' logs have the receipts. No shelf
+        is opened: a note shows by its proof that whoever makes it has the agency's keys. The caller holds the locks.
+        """
         ...
 
     def tally(self, agency: AgencyCode) -> Mapping[str, int]:
@@ -128,19 +139,68 @@ class Standing:
     """What the books of an agency's shelf tell of one system: no row of anybody.
 
     `accepted`: SHA-256 by name, of those names that were asked for. `receipts_due`, `keys_doomed`: a crash left
-    something to be made up for.
+    something to be made up for. `last`: the last delivery, where it is known what it would come to once more.
     """
 
     accepted: Mapping[str, str | None]
     cursor: str | None
     receipts_due: bool = False
     keys_doomed: bool = False
+    last: "Last | None" = None
 
     @property
     def at_rest(self) -> bool:
         return not (self.receipts_due or self.keys_doomed)
 
 
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The last delivery of a flow, and what is known of the same one once more (`store.fixed`).
+
+    `generation`: of the flow. `seal`: SHA-256 of the proof, which is all that is kept of it. `until`: the first day on
+    which the same bytes may read otherwise. `excess`: as `store.fixed` writes it.
+    """
+
+    day: str
+    report: str
+    generation: int
+    until: str | None
+    excess: str | None
+    seal: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A delivery that came to nothing new. `row`: its columns in `store.tables.DELIVERY`, but number, capability and
+    receipt; `cursor`: the new one of the flow. `proof`: what its seal is the digest of; `generation`: of the flow, when
+    the proof was made."""
+
+    capability: Capability
+    proof: bytes
+    generation: int
+    cursor: str
+    row: Mapping[str, str | None]
+
+    @property
+    def system(self) -> str:
+        return str(self.row["system"])
+
+    @property
+    def agency(self) -> AgencyCode | None:
+        return self.capability.agency
+
+    @property
+    def seal(self) -> bytes:
+        return seal_of(self.proof)
+
+
+def seal_of(proof: bytes) -> bytes:
+    """What a flow keeps of a proof: who reads it cannot make a note."""
+    return sha256(proof).digest()
+
+
+# Numbers of deliveries, by the position of their note; the positions of those that have their receipt.
+Told = Callable[[Mapping[int, int]], Collection[int]]
 POSTGRESQL = '[store]\nengine = "postgresql"\n'
 # Engines keep connections open, and a connection is never shared with a child process.
 _KNOWN: dict[tuple[int, Home], Engine] = {}

@@ -5,12 +5,12 @@ Triggers, made with the tables by each engine. A programme that forgets to ask i
 holds database and keys and means harm is not: that is what the log shows.
 """
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from schemas.capability import Capability
 from schemas.errors import Refused
 from store.engine import put
-from store.tables import CAPABILITY, DELIVERY, DOOMED_KEY, GRANTED, SIGNATORY
+from store.tables import CAPABILITY, DELIVERY, DOOMED_KEY, FLOW, GRANTED, SIGNATORY
 
 # Bookkeeping passes: the key of an erased person is gone, who signed an instruction is noted before there is one, a
 # delivery gets its receipt.
@@ -36,6 +36,13 @@ def grant(db: Connection, capability: Capability) -> None:
     }  # fmt: skip
     put(db, CAPABILITY, known)
     db.execute(insert(GRANTED).values(digest=digest))
+    void(db, capability)
+
+
+def void(db: Connection, capability: Capability) -> None:
+    """What was known of the next delivery of these systems is known no longer: something is about to be written."""
+    systems = [str(s) for s in sorted(capability.systems)]
+    db.execute(update(FLOW).where(FLOW.c.system.in_(systems)).values(generation=FLOW.c.generation + 1))
 
 
 def revoke(db: Connection) -> None:

@@ -7,9 +7,10 @@ residue.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from schemas.errors import Refused
 from schemas.frames import BIT, FLAGS, Arrived
 from schemas.ids import System
 from schemas.report import Counts, Quarantined, Report
-from store import engine
+from store import engine, fixed
 from store.absence import absentees, apply_absences
 from store.agency import OpenShelf
 from store.batch import OUTCOMES, Batch
@@ -30,7 +31,7 @@ from store.compare import Compared, compare, locate
 from store.derive import buildings_of, fill_buildings, fill_rights, set_rights
 from store.endings import apply_endings
 from store.references import settle_references
-from store.sealing import framed, seal
+from store.sealing import framed, seal, unseal
 from store.slices import sliced
 from store.spool import Spool
 from store.tables import DELIVERY, DOOMED_KEY, FLOW, QUARANTINE
@@ -41,12 +42,14 @@ Part = tuple[Batch, Compared]
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """On whose behalf and by what: recorded with every delivery (R43, R46)."""
+    """On whose behalf and by what: recorded with every delivery (R43, R46). `code`: a digest of all that reads and
+    keeps; without it nothing is known of the next delivery (`store.fixed`)."""
 
     run: str
     at: datetime
     code_version: str
     locus: str = "line"
+    code: str = ""
 
 
 def keep(
@@ -68,7 +71,7 @@ def keep(
         mandate = mandates[d]
         instructions = mandate.instructions(batch.system) if mandate else ()
         try:
-            report = _keep_one(batch, parts, d, shelf, arrived, errand, instructions)
+            report = _keep_one(batch, parts, d, shelf, arrived, errand, instructions, partial(_turns, admitted, d))
         except Refused:
             yield d, None
             continue
@@ -84,9 +87,12 @@ def _keep_one(
     arrived: Arrived,
     errand: Errand,
     instructions: Sequence[str],
+    turns: Callable[[], tuple[str | None, str | None]],
 ) -> Report:
+    """`turns`: the first day on which its bytes may read otherwise, and its excess, as a flow keeps them."""
     absent = absentees(batch, d) if batch.snapshot else []
     with shelf.writing() as db:
+        generation = db.scalar(select(FLOW.c.generation).where(FLOW.c.system == str(batch.system)))
         place = Place(shelf, batch.system, _open_delivery(db, arrived, errand, instructions, shelf), arrived.day)
         touched = _Touched.by_ends(db, batch, d)
         writing = Writing(db, batch, d, place)
@@ -102,25 +108,98 @@ def _keep_one(
             _put_aside(db, part, d, place)
         report = _report(batch, d, arrived, ended + more, flags)
         db.execute(update(DELIVERY).where(DELIVERY.c.id == place.delivery).values(report=json.dumps(report.as_json())))
-        engine.put(db, FLOW, {"system": str(batch.system), "cursor": arrived.cursor}, replacing=["cursor"])
+        known = bool(errand.code) and arrived.likeness is not None
+        if known and fixed.is_fixed(batch, d, report, ended + more, first=generation is None):
+            fix(db, shelf, arrived, errand, generation or 0, *turns())
+        else:
+            engine.put(db, FLOW, {"system": str(batch.system), "cursor": arrived.cursor}, replacing=["cursor"])
         if batch.once is not None:  # writing it took a while
             shelf.warrant.confirm()
     return report
 
 
+def _turns(admitted: Admitted | Spool, d: int) -> tuple[str | None, str | None]:
+    if isinstance(admitted, Spool):
+        day, excess = admitted.until, admitted.excess
+    else:
+        day, excess = fixed.until(admitted.reading, d), admitted.excess[d]
+    return day.isoformat() if day else None, fixed.said(excess)
+
+
+def repeat(
+    shelf: OpenShelf, arrived: Arrived, last: engine.Last, report: Report, errand: Errand, instructions: Sequence[str]
+) -> None:
+    """Keep a delivery that comes to what the last one came to, when that had lines put aside: they are put aside again,
+    sealed as of this one. No row is opened."""
+    with shelf.writing() as db:
+        before = db.scalar(select(func.max(DELIVERY.c.id)).where(DELIVERY.c.system == str(arrived.system)))
+        number = _open_delivery(db, arrived, errand, instructions, shelf, report)
+        _put_aside_again(db, shelf, arrived.system, before, number)
+        generation = db.scalar(select(FLOW.c.generation).where(FLOW.c.system == str(arrived.system)))
+        fix(db, shelf, arrived, errand, generation or 0, last.until, last.excess)
+
+
+def _put_aside_again(db: Connection, shelf: OpenShelf, system: System, before: int | None, number: int) -> None:
+    cipher, q = shelf.keyring.contents, QUARANTINE
+    first = (db.scalar(select(func.max(q.c.id))) or 0) + 1
+    rows = []
+    for n, row in enumerate(db.execute(select(q).where(q.c.delivery == before).order_by(q.c.id)), first):
+        sealed = row.sealed
+        if sealed is not None:
+            was, now = (_aside(shelf, system, d, row.source, row.loc) for d in (row.delivery, number))
+            sealed = seal(cipher, unseal(cipher, sealed, was), now)
+        rows.append({**row._mapping, "id": n, "delivery": number, "sealed": sealed})
+    if rows:
+        db.execute(insert(q), rows)
+
+
+def _aside(shelf: OpenShelf, system: System, delivery: int, source: str, loc: str) -> bytes:
+    """What binds a line that was put aside to its place."""
+    return framed(shelf.agency or "_portal", "quarantine", str(system), str(delivery), source, loc)
+
+
+def fix(
+    db: Connection,
+    shelf: OpenShelf,
+    arrived: Arrived,
+    errand: Errand,
+    generation: int,
+    until: str | None,
+    excess: str | None,
+) -> None:
+    """Note of a flow what the same delivery would come to, with the cursor of this one."""
+    proof = fixed.prove(shelf.keyring.proof, arrived, shelf.warrant.capability, errand.code, generation)
+    told = {"cursor": arrived.cursor, "proof": engine.seal_of(proof), "until": until, "excess": excess}
+    engine.put(db, FLOW, {"system": str(arrived.system), **told}, replacing=list(told))
+
+
 def _open_delivery(
-    db: Connection, arrived: Arrived, errand: Errand, instructions: Sequence[str], shelf: OpenShelf
+    db: Connection,
+    arrived: Arrived,
+    errand: Errand,
+    instructions: Sequence[str],
+    shelf: OpenShelf,
+    report: Report | None = None,
 ) -> int:
     number = (db.scalar(select(func.max(DELIVERY.c.id))) or 0) + 1
     values = {
-        "id": number, "system": str(arrived.system), "name": arrived.name, "day": arrived.day.isoformat(),
-        "sha256": arrived.sha256,
-        "layout": arrived.layout, "code_version": errand.code_version, "instructions": " ".join(instructions),
-        "run": errand.run, "at": errand.at.isoformat(), "report": "{}", "receipted": 0,
-        "capability": shelf.warrant.capability.digest,
+        "id": number, "receipted": 0, "capability": shelf.warrant.capability.digest,
+        **columns_of(arrived, errand, instructions, report),
     }  # fmt: skip
     db.execute(insert(DELIVERY).values(values))
     return number
+
+
+def columns_of(
+    arrived: Arrived, errand: Errand, instructions: Sequence[str], report: Report | None
+) -> dict[str, str | None]:
+    """What a delivery's row says of it, whoever writes it. `report`: none yet, where it is written once all is done."""
+    return {
+        "system": str(arrived.system), "name": arrived.name, "day": arrived.day.isoformat(), "sha256": arrived.sha256,
+        "layout": arrived.layout, "code_version": errand.code_version, "instructions": " ".join(instructions),
+        "run": errand.run, "at": errand.at.isoformat(),
+        "report": json.dumps(report.as_json()) if report is not None else "{}",
+    }  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -184,7 +263,7 @@ def _put_aside(db: Connection, batch: Batch, d: int, place: Place) -> None:
         source, loc, reason = batch.source(n), batch.loc[n].as_py(), batch.reasons[batch.reason[n]]
         erased = reason == "row.erased_key"
         content = None if erased else batch.content.get(n)
-        aad = framed(place.shelf.agency or "_portal", "quarantine", str(place.system), str(place.delivery), source, loc)
+        aad = _aside(place.shelf, place.system, place.delivery, source, loc)
         sealed = seal(cipher, content.encode(), aad) if content is not None else None
         rows.append(
             {

@@ -26,7 +26,7 @@ from schemas.errors import Malformed, NotVerified, Refused
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from store.pages import NO_KEYS, FilePages, Pages, Sheet, connect
-from store.sealing import derive, framed, keyed, seal, unseal
+from store.sealing import Keyed, derive, framed, keyed, seal, unseal
 
 SCRYPT_N = 2**17  # 128 MiB and about two seconds: what a guess costs
 PAGE = 256
@@ -120,6 +120,7 @@ class Keyring:
         self.index = keyed(derive(key, "index"))
         self.digest = keyed(derive(key, "digest"))
         self.mark = keyed(derive(key, "erased"))
+        self.proof = prover_of(key)
         self._reference = keyed(derive(key, "reference"))
 
     @classmethod
@@ -271,6 +272,11 @@ def _begin(path: Path, wrapped: bytes) -> None:
         db.executescript(_RING)
         with db:
             db.execute("INSERT OR IGNORE INTO agency_key VALUES (1, ?)", (wrapped,))
+
+
+def prover_of(key: bytes) -> Keyed:
+    """What the proofs of an agency's flows are made with (`store.fixed`). It opens no row."""
+    return keyed(derive(key, "proof"), SIZE)
 
 
 def login(home: Home, agency: AgencyCode | None) -> str:

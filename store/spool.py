@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +25,7 @@ from schemas.frames import CONTENT, ENDINGS, Arrived
 from schemas.mandate import Mandate
 from schemas.records import RECORDS
 from store.batch import OUTCOMES, flat
+from store.fixed import until
 from store.sealing import framed
 
 # Beside keys and references: what the store itself reads of a row before it is written (`store.derive`).
@@ -74,6 +76,7 @@ class Spool:
         self._lines: Counter[str] = Counter()
         self._values: Counter[str] = Counter()
         self.kept = Kept()
+        self.until: date | None = None  # the first day on which the bytes of the delivery may read otherwise
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +90,7 @@ class Spool:
         """The next slice, its lines numbered 0, 1, 2 … Raises Refused when it is not of the same one delivery, allowed
         by the same."""
         self._must_belong(admitted)
+        self.until = min((d for d in (self.until, until(admitted.reading, 0)) if d is not None), default=None)
         reading, kept, first = admitted.reading, self.kept, self.kept.bounds[-1]
         lines = reading.lines
         kept.source_code.append(_codes(lines["source"], kept.sources).astype(np.int16))

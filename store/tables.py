@@ -69,7 +69,18 @@ DELIVERY = Table(
     UniqueConstraint("system", "name", "sha256"),
 )
 
-FLOW = Table("flow", META, Column("system", String, primary_key=True), Column("cursor", String, nullable=False))
+FLOW = Table(
+    "flow",
+    META,
+    Column("system", String, primary_key=True),
+    Column("cursor", String, nullable=False),
+    # How often something of this system was written: every transaction that a capability opened counts (store.guard).
+    Column("generation", Integer, nullable=False, server_default="0"),
+    # What the same delivery would come to, were it read again (store.fixed): whose digest, to which day, beyond what.
+    Column("proof", LargeBinary),
+    Column("until", String),
+    Column("excess", String),
+)
 
 QUARANTINE = Table(
     "quarantine",

@@ -48,17 +48,21 @@ class Gpi(ReadWhole):
         if delivery.path is not None and delivery.path.exists() and delivery.path.stat().st_size > layout().largest:
             raise DeliveryRefused("gpi.record_length", hint="The file is larger than any that is read: ask what it is.")
         data = _bytes(delivery)
-        proved = envoi.prove(data, delivery, known, layout())
+        begun = envoi.begin(data, delivery, known, layout())
         arrived = Arrived(
             agency=delivery.agency,
             system=System.GPI,
             name=delivery.name,
             day=_day(data, delivery),
-            sha256=proved.sha256,
+            sha256=begun.sha256,
             layout=f"{layout().name}-{layout().version}",
-            cursor=proved.number,
+            cursor=begun.number,
+            likeness=envoi.likeness(data, begun, layout()),
         )
-        return Opened(arrived, proved)
+        if known.knows(arrived):
+            return Opened(arrived, None, known=True)
+        envoi.finish(begun, layout())
+        return Opened(arrived, begun)
 
     def asks(self, opened: Sequence[Opened]) -> Sequence[Asked]:  # noqa: ARG002 -- a record is always complete
         return ()

@@ -51,6 +51,7 @@ def _day(raw: bytes) -> date | None:
 
 def prove(data: bytes, delivery: Delivery, known: Known, layout: Layout) -> Envoi:
     """Believe the file or refuse it. The checks come in the order of the contract's table; the first that fails speaks.
+    1 to 9 are `begin`, the rest is `finish`: what is true of a body, of which the same bytes need no second proof.
 
     1. the code in the name is the agency's;
     2. the file is a whole number of records;
@@ -61,6 +62,13 @@ def prove(data: bytes, delivery: Delivery, known: Known, layout: Layout) -> Envo
     10. the records are numbered 1, 2, 3 …, 11. and of known types;
     12. as many as the trailer says, 13. with balances that add up to what the trailer says.
     """
+    begun = begin(data, delivery, known, layout)
+    finish(begun, layout)
+    return begun
+
+
+def begin(data: bytes, delivery: Delivery, known: Known, layout: Layout) -> Envoi:
+    """1 to 9: whose it is, and that it comes next."""
     named = NAME.fullmatch(delivery.name)
     # 1.
     if named is None or named["agency"] != delivery.agency:
@@ -86,6 +94,24 @@ def prove(data: bytes, delivery: Delivery, known: Known, layout: Layout) -> Envo
     _framed(kinds, layout)
     # 8. and 9.
     _next_in_chain(head, known.cursor or NONE_YET, layout)
+    return Envoi(cells, step, named["number"], hashlib.sha256(data).hexdigest())
+
+
+def likeness(data: bytes, begun: Envoi, layout: Layout) -> bytes:
+    """SHA-256 of all of it but the number, the instant and the predecessor of this envoi."""
+    head = bytearray(data[: begun.step])
+    for name in ("NUMENV", "DATENV", "HEUENV", "NUMPRE"):
+        span = layout.records[layout.header][name]
+        head[span.start : span.stop] = b" " * span.width
+    told = hashlib.sha256(head)
+    told.update(memoryview(data)[begun.step :])
+    return told.digest()
+
+
+def finish(begun: Envoi, layout: Layout) -> None:
+    """10 to 13: that its records are all there."""
+    cells = begun.cells
+    kinds = kinds_of(cells)
     # 10.
     if not _numbered(cells, layout.prefix["NUMSEQ"]):
         raise DeliveryRefused("gpi.record_sequence", "NUMSEQ")
@@ -96,7 +122,6 @@ def prove(data: bytes, delivery: Delivery, known: Known, layout: Layout) -> Envo
     tail = _Record(cells, len(cells) - 1, layout.trailer, layout)
     _counted(kinds, tail, layout)
     _balanced(cells[kinds == kind_code("60")], tail, layout)
-    return Envoi(cells, step, named["number"], hashlib.sha256(data).hexdigest())
 
 
 def kinds_of(cells: Bytes) -> Kinds:

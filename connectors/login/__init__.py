@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from connectors.base import Asked, Delivery, Known, Opened, Permitted, Recalled, digest_of_file
 from connectors.cut import ReadWhole
-from connectors.login import proof
+from connectors.login import likeness, proof
 from connectors.login.layout import layout
 from connectors.login.objects import is_change, key_of, objects_of
 from connectors.login.reading import heard
@@ -61,7 +62,8 @@ class Login(ReadWhole):
         if sent is None or delivery.path is None:
             raise ValueError("a LOGIN delivery is a file whose name fits its pattern")
         code, day = sent
-        document = proof.prove(delivery.path, contract, code, delivery.agency, known)
+        text, flags = proof.readable(delivery.path, contract)
+        alike = likeness.of(text, flags, (code, delivery.agency, known.siret))
         arrived = Arrived(
             agency=delivery.agency,
             system=System.LOGIN,
@@ -69,10 +71,14 @@ class Login(ReadWhole):
             day=day,
             sha256=proof.digest(delivery.path),
             layout=f"{contract.name}-{contract.version}",
-            cursor=proof.cursor(document.until),
-            flags=document.flags,
+            cursor=proof.cursor(alike.until) if alike else "",
+            flags=flags,
+            likeness=alike.digest if alike else None,
         )
-        return Opened(arrived, document)
+        if alike and alike.follows(known.cursor) and known.knows(arrived):
+            return Opened(arrived, None, known=True)
+        document = proof.believed(text, flags, contract, code, delivery.agency, known)
+        return Opened(replace(arrived, cursor=proof.cursor(document.until)), document)
 
     def asks(self, opened: Sequence[Opened]) -> Sequence[Asked]:
         """The rows of every object that a delta changes: what it does not say must be completed."""

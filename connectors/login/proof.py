@@ -224,9 +224,20 @@ def check_window(document: Document, held: str | None) -> None:
 
 def prove(path: Path, layout: Layout, named: str, agency: str | None, known: Known) -> Document:
     """All proofs in their order; the first that fails raises DeliveryRefused. `named`: the code in the file's name."""
+    return believed(*readable(path, layout), layout, named, agency, known)
+
+
+def readable(path: Path, layout: Layout) -> tuple[bytes, tuple[str, ...]]:
+    """Proofs 1 to 4: the document in UTF-8, and its flags."""
     data = unpacked(path, layout.limits)
     refuse_declarations(data)
-    text, flags = decoded(data, layout.encodings)
+    return decoded(data, layout.encodings)
+
+
+def believed(
+    text: bytes, flags: tuple[str, ...], layout: Layout, named: str, agency: str | None, known: Known
+) -> Document:
+    """Proofs 5 to 10."""
     root = parsed(text)
     check_version(root, layout)
     check_schema(root)

@@ -36,9 +36,10 @@ from schemas.errors import Malformed, NotVerified, Refused, TryAgain
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from store import engine
-from store.keys import Keyring
+from store.keys import Keyring, prover_of
 from store.pages import Sheet
 from store.postgres.engine import PostgresEngine
+from store.sealing import Keyed
 
 # Seconds: for one call; for a call and its repetitions; between two of them, at first.
 DEADLINE, PATIENCE, PAUSE = 20.0, 25.0, 0.2
@@ -156,12 +157,19 @@ class Served(Premises):
         return found
 
     def keyring(self, capability: Capability, system: System, create: bool = False) -> Keyring:
+        key = self._key(capability, system, create)
+        return Keyring(_ServedPages(self._wire, capability.agency, system), capability.agency, key)
+
+    def prover(self, capability: Capability, system: System) -> Keyed:
+        return prover_of(self._key(capability, system, create=False))
+
+    def _key(self, capability: Capability, system: System, create: bool) -> bytes:
         agency = capability.agency
         head = None if agency is None else head_said(Head(capability.size, bytes.fromhex(capability.root)))
-        key = self._wire.ask(
+        found: bytes = self._wire.ask(
             "key", agency=agency, system=system, act=str(capability.act), head=head, create=create
-        )  # fmt: skip
-        return Keyring(_ServedPages(self._wire, agency, system), agency, key)
+        )
+        return found
 
     def keyed(self, agencies: Iterable[AgencyCode | None]) -> frozenset[AgencyCode | None]:
         named = list(agencies)

@@ -31,6 +31,7 @@ def sync(
     inbox: Annotated[str | None, typer.Option("--inbox", metavar="DIR", help=say("option.inbox"))] = None,
     agency: options.Agencies = None,
     system: options.Systems = None,
+    no_short_cut: Annotated[bool, typer.Option("--no-short-cut", help=say("option.no_short_cut"))] = False,
     memory: Annotated[str | None, typer.Option("--memory", metavar="SIZE", help=say("option.memory"))] = None,
 ) -> int:
     home = setting.home
@@ -47,7 +48,9 @@ def sync(
     size = of_home(home) if memory is None else in_bytes(memory)
     from pipelines import opening, sync as pipeline
 
-    night = pipeline.Night(home, setting.at, where, systems, codes, setting.passphrase, size)
+    night = pipeline.Night(
+        home, setting.at, where, systems, codes, setting.passphrase, memory=size, short_cut=not no_short_cut
+    )
     opening.remember(night)
     from pipelines.defs.run import execute_sync
 

@@ -1,5 +1,6 @@
 """Shared tables, the agency leading every key; each agency through a login of its own (row-level security)."""
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
@@ -16,7 +17,7 @@ from schemas.errors import Refused
 from schemas.home import PORTAL, Home
 from schemas.ids import AgencyCode, System
 from store import keys
-from store.engine import Standing
+from store.engine import Last, Note, Standing, Told
 from store.postgres import install
 from store.postgres.copying import HEAD, TAIL, body
 from store.postgres.faults import faults
@@ -124,10 +125,35 @@ class PostgresEngine:
             rows = db.execute(text(_STANDING), given).all()
         return {
             asked[r.agency]: Standing(
-                {} if r.name is None else {r.name: r.sha256}, r.cursor, bool(r.due and asked[r.agency]), r.doomed
+                {} if r.name is None else {r.name: r.sha256},
+                r.cursor,
+                bool(r.due and asked[r.agency]),
+                r.doomed,
+                Last(r.day, r.report, r.generation, r.until, r.excess, r.proof) if r.proof is not None else None,
             )
             for r in rows
         }
+
+    def note_unchanged(self, notes: Sequence[Note], told: Told) -> Sequence[int | None]:
+        """All in one transaction; one whose flow is another by now is left out of it."""
+        if not notes:
+            return []
+        with self._sessions.clerk() as db:
+            self._locks.fence_all(db, [n.agency for n in notes])
+            given = _json([_noted(n) for n in notes])
+            found = db.execute(text("SELECT n, number FROM dep.note_unchanged(CAST(:notes AS jsonb))"), given)
+            numbers = {n: number for n, number in found}  # noqa: C416 - mypy cannot see that a row is a pair
+            db.commit()
+            done = frozenset(told(numbers))
+            receipted = [
+                {"agency": notes[n].agency, "system": notes[n].system, "proof": notes[n].proof.hex(), "number": number}
+                for n, number in numbers.items()
+                if n in done
+            ]
+            self._locks.fence_all(db, [note["agency"] for note in receipted])
+            db.execute(text("SELECT dep.note_receipts(CAST(:notes AS jsonb))"), _json(receipted))
+            db.commit()
+        return [numbers.get(n) for n in range(len(notes))]
 
     def tally(self, agency: AgencyCode) -> Mapping[str, int]:
         try:
@@ -238,7 +264,8 @@ class PostgresEngine:
 
 # Receipts are made for all that is due at once: when the newest delivery has its own, all have.
 _STANDING = """SELECT s.agency, f.cursor, d.name, d.sha256, newest.receipted = 0 AS due,
-    EXISTS (SELECT 1 FROM shelf.doomed_key k WHERE k.agency = s.agency) AS doomed
+    EXISTS (SELECT 1 FROM shelf.doomed_key k WHERE k.agency = s.agency) AS doomed,
+    last.day, last.report, f.generation, f.until, f.excess, f.proof
 FROM unnest(CAST(:codes AS text[]), CAST(:names AS text[])) AS asked (agency, name)
 JOIN dep.shelf s ON s.agency = asked.agency
 LEFT JOIN shelf.flow f ON f.agency = s.agency AND f.system = :system
@@ -248,8 +275,25 @@ LEFT JOIN LATERAL (
 ) d ON true
 LEFT JOIN LATERAL (
     SELECT receipted FROM shelf.delivery WHERE agency = s.agency ORDER BY id DESC LIMIT 1
-) newest ON true"""
+) newest ON true
+LEFT JOIN LATERAL (
+    SELECT day, report FROM shelf.delivery
+    WHERE agency = s.agency AND system = :system AND f.proof IS NOT NULL ORDER BY id DESC LIMIT 1
+) last ON true"""
 _SAME = "t.agency = (SELECT dep.agency()) AND t.system = s.system AND t.source_key = s.source_key"
+
+
+def _noted(note: Note) -> dict[str, Any]:
+    c = note.capability
+    return {
+        "agency": note.agency, "proof": note.proof.hex(), "generation": note.generation, "cursor": note.cursor,
+        "digest": c.digest, "act": str(c.act), "ground": " ".join(c.ground), "size": c.size, "root": c.root,
+        "minted_at": c.minted_at.isoformat(), **note.row,
+    }  # fmt: skip
+
+
+def _json(notes: Sequence[dict[str, Any]]) -> dict[str, str]:
+    return {"notes": json.dumps(notes)}
 
 
 @cache

@@ -13,7 +13,7 @@ that transaction has ended, one way or the other.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any
@@ -85,14 +85,19 @@ class Locks:
 
     def fence(self, db: Connection, agency: AgencyCode | None) -> None:
         """Inside a transaction: raises TryAgain when this process had the agency's lock and lost it."""
-        name = agency or PORTAL
+        self.fence_all(db, [agency])
+
+    def fence_all(self, db: Connection, agencies: Iterable[AgencyCode | None]) -> None:
+        """The same for several at once."""
         with self._turn:
-            holder = self._held.get(name)
-        if holder is None:
+            held = {n: self._held[n] for a in agencies if (n := a or PORTAL) in self._held}
+        if not held:
             return  # what is not done under a lock does not depend on one
-        db.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_key("writing", name),))
+        # In one order, so that two writers of the same agencies never wait for each other.
+        writing = sorted(_key("writing", name) for name in held)
+        db.exec_driver_sql("SELECT pg_advisory_xact_lock(k) FROM unnest(%s::bigint[]) AS k", (writing,))
         with self._turn:
-            if not holder.lives():
+            if not all(holder.lives() for holder in {id(h): h for h in held.values()}.values()):
                 raise TryAgain("this machine has lost its hold of the agency", "Nothing was written: begin again.")
 
     def close(self) -> None:

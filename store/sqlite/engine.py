@@ -16,9 +16,12 @@ from sqlalchemy.pool import NullPool
 from schemas.errors import Malformed, Refused
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
-from store.engine import Standing
-from store.sqlite import guard
+from store.engine import Last, Note, Standing, Told
+from store.sqlite import guard, noting
 from store.tables import HOLDING_TABLES, LINE
+
+# Shelves that are open at once to be noted in; each takes three descriptors of the process.
+OPEN = 64
 
 
 class SqliteEngine:
@@ -88,10 +91,23 @@ class SqliteEngine:
                 row = db.execute(_STANDING, {"system": str(system), "name": name}).fetchone()
         except sqlite3.Error:  # a broken file, or one of another version: opening it will tell
             return None
-        version, cursor, accepted, sha256, due, doomed = row
+        version, cursor, accepted, sha256, due, doomed, *last = row
         if version != guard.VERSION:
             return None
-        return Standing({name: sha256} if accepted else {}, cursor, bool(due and agency), bool(doomed))
+        known = Last(*last) if last[-1] is not None else None
+        return Standing({name: sha256} if accepted else {}, cursor, bool(due and agency), bool(doomed), known)
+
+    def note_unchanged(self, notes: Sequence[Note], told: Told) -> Sequence[int | None]:
+        """Some at a time, whose files stay open until they have their receipts: opening one costs the most."""
+        numbers: dict[int, int] = {}
+        for first in range(0, len(notes), OPEN):
+            some = notes[first : first + OPEN]
+            with noting.Files([self._home.shelf(n.agency) for n in some]) as files:
+                found = {first + i: n for i, n in enumerate(files.note(some)) if n is not None}
+                receipted = told(found)
+                files.receipted({n - first: found[n] for n in receipted})
+            numbers |= found
+        return [numbers.get(n) for n in range(len(notes))]
 
     def tally(self, agency: AgencyCode) -> Mapping[str, int]:
         path = self._home.shelf(agency)
@@ -180,7 +196,10 @@ _STANDING = """SELECT (SELECT user_version FROM pragma_user_version),
 (SELECT 1 FROM delivery WHERE system = :system AND name = :name),
 (SELECT sha256 FROM delivery WHERE system = :system AND name = :name),
 (SELECT receipted = 0 FROM delivery ORDER BY id DESC LIMIT 1),
-EXISTS (SELECT 1 FROM doomed_key)"""
+EXISTS (SELECT 1 FROM doomed_key),
+day, report, generation, until, excess, proof
+FROM (SELECT 1) LEFT JOIN (SELECT * FROM flow WHERE system = :system AND proof IS NOT NULL)
+LEFT JOIN (SELECT day, report FROM delivery WHERE system = :system ORDER BY id DESC LIMIT 1)"""
 _COMPILED: dict[Any, Any] = {}
 _DIALECTS: dict[str, Dialect] = {}
 

@@ -4,9 +4,16 @@ from sqlalchemy import Connection, Table
 
 from schemas.errors import Refused
 from store.guard import PASSING, PASSING_COLUMNS
-from store.tables import DELIVERY, HOLDING_TABLES, META
+from store.tables import DELIVERY, FLOW, HOLDING_TABLES, META
 
-VERSION = 3
+VERSION = 4
+# Columns that tables of an earlier version lack.
+_ADDED = {
+    DELIVERY.name: {"capability": "VARCHAR"},
+    FLOW.name: {
+        "generation": "INTEGER NOT NULL DEFAULT 0", "proof": "BLOB", "until": "VARCHAR", "excess": "VARCHAR",
+    },
+}  # fmt: skip
 _VERBS = ("INSERT", "UPDATE", "DELETE")
 _STALE = "SELECT 1 FROM capability c WHERE c.size > NEW.size OR (c.size = NEW.size AND c.root <> NEW.root)"
 _NEWEST = "SELECT digest FROM capability WHERE size = (SELECT max(size) FROM capability)"
@@ -22,9 +29,11 @@ def prepare(db: Connection) -> None:
         db.rollback()
         raise Refused("this shelf was written by a later version", "Use that version.")
     META.create_all(db)
-    columns = {row[1] for row in db.exec_driver_sql(f"PRAGMA table_info({DELIVERY.name})")}
-    if "capability" not in columns:
-        db.exec_driver_sql(f"ALTER TABLE {DELIVERY.name} ADD COLUMN capability VARCHAR")
+    for table, added in _ADDED.items():
+        there = {row[1] for row in db.exec_driver_sql(f"PRAGMA table_info({table})")}
+        for name, kind in added.items():
+            if name not in there:
+                db.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
     for statement in _triggers():
         db.exec_driver_sql(statement)
     db.exec_driver_sql(f"PRAGMA user_version = {VERSION}")

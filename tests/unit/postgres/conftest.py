@@ -36,6 +36,10 @@ def home(cluster: Cluster, tmp_path: Path) -> Home:
 
 @pytest.fixture
 def furnished(home: Home) -> Home:
+    return fill(home)
+
+
+def fill(home: Home) -> Home:
     root = open_root(home)
     for code in (A, B):
         with (

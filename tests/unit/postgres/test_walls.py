@@ -204,7 +204,8 @@ def test_every_table_of_the_shelves_has_the_wall(furnished: Home, cluster: Clust
     assert found.keys() == set(META.tables)
     for name, (walled, first, collated, policies) in found.items():
         assert (name, walled, first, collated) == (name, True, "agency", True)
-        assert {"own", "ending", "eye"} <= set(policies) <= {"own", "ending", "eye", "clerk"}, name
+        assert {"own", "ending", "eye"} <= set(policies) <= {"own", "ending", "eye", "clerk", "noting"}, name
+        assert ("noting" in policies) == (name in ("delivery", "flow", "capability", "granted"))
 
 
 def test_the_tables_are_those_of_the_other_engine(furnished: Home, cluster: Cluster) -> None:

@@ -219,6 +219,27 @@ def test_a_shelf_of_the_second_version_gets_the_guards_of_the_third(home: Home, 
         assert shelf.db.scalar(text("SELECT count(*) FROM line")) == 1
 
 
+@pytest.mark.files
+def test_a_filled_shelf_of_the_third_version_gets_generations(home: Home, keyring: Keyring) -> None:
+    with OpenShelf.open(home, keyring, warrant(CODE), create=True) as shelf:
+        with shelf.writing():
+            a_line(shelf)
+        for name in shelf.db.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
+            shelf.db.execute(text(f'DROP TRIGGER "{name}"'))
+        for column in ("generation", "proof", "until", "excess"):
+            shelf.db.execute(text(f"ALTER TABLE flow DROP COLUMN {column}"))
+        shelf.db.execute(text("INSERT INTO flow VALUES ('sdgi', '202601050210')"))
+        shelf.db.execute(text("PRAGMA user_version = 3"))
+        shelf.db.commit()
+    with OpenShelf.open(home, keyring, warrant(CODE)) as shelf:
+        flow = "SELECT cursor, generation, proof FROM flow"
+        assert tuple(shelf.db.execute(text(flow)).one()) == ("202601050210", 0, None)
+        assert shelf.db.scalar(text("SELECT count(*) FROM line")) == 1
+        with shelf.writing():
+            pass
+        assert tuple(shelf.db.execute(text(flow)).one()) == ("202601050210", 1, None)
+
+
 def test_a_refused_write_ends_its_transaction_whole(shelf: OpenShelf) -> None:
     with shelf.noting() as db:
         db.execute(text("INSERT INTO signatory VALUES ('r', x'00')"))
