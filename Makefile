@@ -58,6 +58,10 @@ bench: ## Measure the speed of the pipelines
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.log
 	@$(BIN)/python -m benchmarks.evidence
+	@scripts/setup.sh
+	@test -x .venv-bench/bin/python || $(BIN)/python -m venv .venv-bench
+	@.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements-bench.lock
+	@$(BIN)/python -m benchmarks.peers --dlt .venv-bench/bin/python
 
 soak: ## Run the long tests that `make test` leaves out
 	@scripts/setup.sh
@@ -70,7 +74,7 @@ docs: ## Rewrite the reference pages of docs/ from the code
 
 lock: ## Compile the lock files again from requirements*.in
 	@scripts/setup.sh
-	@for name in requirements requirements-dev; do \
+	@for name in requirements requirements-dev requirements-bench; do \
 	    CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url \
 	        --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe \
 	        --output-file $$name.lock $$name.in || exit 1; \
