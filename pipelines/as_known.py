@@ -18,6 +18,7 @@ from pipelines.trace import LOCUS, Trace, registered, trace
 from schemas.home import Home
 from schemas.window import paris_day
 from store.agency import Shelf
+from store.keys import Root
 from store.tables import DELIVERY
 
 _END = ("ended_reason", "ended_on")
@@ -92,7 +93,7 @@ class Known:
 
 def as_known(
     home: Home, agency: str, table: str, key: str, asked: datetime, *, system: str | None = None,
-    value: bool = False, at: datetime, passphrase: str | None = None,
+    value: bool = False, at: datetime, passphrase: str | None = None, root: Root | None = None,
 ) -> Known:  # fmt: skip
     """What was known of a row at `asked`. `value`: its values too, when they are still those of then, and the agency
     has instructed the purpose "support". Raises as `pipelines.trace.trace`."""
@@ -102,7 +103,7 @@ def as_known(
     steps = _steps(row, sorted(came, key=lambda d: (datetime.fromisoformat(d.at), d.id)), asked)
     answer = _answer(row, steps, asked)
     if value and answer in (Answer.AS_HELD, Answer.BEFORE_END):
-        row = trace(home, agency, table, key, system=system, value=True, at=at, passphrase=passphrase)
+        row = trace(home, agency, table, key, system=system, value=True, at=at, passphrase=passphrase, root=root)
     return Known(asked, answer, _as_open(row) if answer is Answer.BEFORE_END else row, steps)
 
 

@@ -1,7 +1,7 @@
 """Making an agency's evidence pack from what a home holds, and checking one (GDPR 28(3)(h))."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -27,11 +27,14 @@ from schemas.errors import Malformed, NotVerified
 from schemas.fields import Scope
 from schemas.home import Home
 from schemas.ids import AgencyCode
-from schemas.records import RECORDS
+from schemas.records import RECORDS, category_of
 from schemas.window import PARIS
 from store import register
 from store.house import JOURNAL, House
-from store.keys import open_root
+from store.keys import Root, open_root
+
+# What `write` does, in its order.
+STEPS = ("log", "summary", "pack", "check")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +57,21 @@ class Packed:
 
 def write(
     home: Home, agency: AgencyCode, out: Path, at: datetime, now: datetime, meaning: Callable[[str], str],
-    passphrase: str | None = None,
+    passphrase: str | None = None, *, root: Root | None = None, categories: Collection[str] | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> Packed:  # fmt: skip
     """Write the pack of an agency as of `at`. `now`: what the clock says; `meaning`: a reason code in French.
+
+    `root`: for whoever holds it already. `categories`: the links between exports and model of these only. `told` hears
+    of each step as it begins (`STEPS`).
 
     A sealed notice is shown once both are past its release: naming a later instant opens nothing (R50). Raises
     Malformed for an agency without a log, NotVerified when the log or a certificate does not hold.
     """
+    told("log")
     with House.open(home) as house:
-        told = _told_by_the_house(house, agency)
-    keys = LogKeys(home, open_root(home, passphrase))
+        by_house = _told_by_the_house(house, agency)
+    keys = LogKeys(home, root or open_root(home, passphrase))
     log = Log.at(home, agency, keys)
     if not log.exists:
         raise Malformed(f"nothing was ever recorded for agency {agency}", "Check the code, and --home.")
@@ -71,8 +79,9 @@ def write(
     opened = Opened.of(log.files(), agency, Keys(verifier, keys.of_salts(agency)))
     hidden = frozenset(evidence.withheld(opened.history.lines, min(at, now))) | opened.destroyed
     shown = evidence.shown(opened.history, hidden)
-    summary = summarise(shown, len(hidden), at, told)
-    lineage = evidence.spelled(_lineage(systems(shown)))
+    told("summary")
+    summary = summarise(shown, len(hidden), at, by_house)
+    lineage = evidence.spelled(_lineage(systems(shown), categories))
     others = {
         "README.txt": _readme(agency, at),
         "lineage.json": lineage,
@@ -88,7 +97,9 @@ def write(
             shown, {p.name: p.read_bytes() for p in home.certificates.glob(f"{agency}-*.json")}
         ),
     )
+    told("pack")
     raw = evidence.pack(opened, hidden, papers, at, keys.signer)
+    told("check")
     made = examine(raw, verifier)  # what its reader would refuse is not given out
     write_whole(out, raw)
     return Packed(agency, out, len(made.files), opened.history.head.size, len(hidden), verifier)
@@ -200,9 +211,14 @@ def _anchors(folder: Path) -> dict[int, Anchor]:
     return found
 
 
-def _lineage(named: frozenset[str]) -> dict[str, Any]:
-    """Which columns of these systems' exports fill which columns of the model, with scope and category (R43, R44)."""
-    links = [e for e in edges() if str(e.system) in named and RECORDS[e.table].scope is Scope.PROCESSOR]
+def _lineage(named: frozenset[str], categories: Collection[str] | None = None) -> dict[str, Any]:
+    """Which columns of these systems' exports fill which columns of the model, with scope and category (R43, R44).
+    `categories`: of these only."""
+    links = [
+        e for e in edges()
+        if str(e.system) in named and RECORDS[e.table].scope is Scope.PROCESSOR
+        and (categories is None or category_of(e.table, e.column) in categories)
+    ]  # fmt: skip
     return {"format": "depositaire-lineage", "version": 1, "columns": [e.as_json() for e in links]}
 
 

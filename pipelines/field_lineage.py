@@ -175,6 +175,11 @@ STEPS = {
     "exit": ("sortie", "exit"),
     "erasure": ("effacement", "erasure"),
 }
+WAYS = {
+    "return": ("restitution", "return"),
+    "disclose": ("communication", "disclosure"),
+    "transfer": ("transfert", "transfer"),
+}
 HELD = {
     "sealed": ("scellé dans la ligne", "sealed inside the row"),
     "clear": ("en clair : clé, référence ou fin", "in clear: a key, a reference or an end"),
@@ -191,8 +196,10 @@ def rows(lineage: FieldLineage, language: Language) -> list[tuple[str, str, str,
     ]
     said = [scope_word(lineage.scope, language), category_word(lineage.category, language), HELD[lineage.held.state][n]]
     found.append((STEPS["field"][n], lineage.table, lineage.column, f"{label}; {', '.join(said)}"))
-    found += [(STEPS["exit"][n], e.way, f"RGPD {e.ground}" if n == 0 else f"GDPR {e.ground}", e.fr if n == 0 else e.en)
-              for e in lineage.exits]  # fmt: skip
+    law = ("RGPD", "GDPR")[n]
+    found += [
+        (STEPS["exit"][n], WAYS[e.way][n], f"{law} {e.ground}", e.fr if n == 0 else e.en) for e in lineage.exits
+    ]  # fmt: skip
     return found + [(STEPS["erasure"][n], str(k), "", pair[n]) for k, pair in enumerate(lineage.erasure, 1)]
 
 
@@ -231,7 +238,7 @@ def svg(lineage: FieldLineage, language: Language = "fr") -> str:
         (f"{o.system} {o.layout}", f"{o.table} {o.column}", o.fr if n == 0 else o.en, o.kind.lower())
         for o in lineage.origins
     ]
-    right = [(e.way, e.fr if n == 0 else e.en, "exit") for e in lineage.exits]
+    right = [(WAYS[e.way][n], e.fr if n == 0 else e.en, "exit") for e in lineage.exits]
     right += [(f"{STEPS['erasure'][n]} {k}", pair[n], "erasure") for k, pair in enumerate(lineage.erasure, 1)]
     tall = max(len(left), len(right), 2) * (HIGH + GAP) + GAP
     width, height = 3 * BOX + 2 * LANE + 2 * PAD, tall + 2 * PAD + 24

@@ -30,7 +30,7 @@ from schemas.records import CONTROLLER_TABLES, RECORDS
 from schemas.window import KEPT_DAYS
 from store import register
 from store.house import JOURNAL, House
-from store.keys import open_root
+from store.keys import Root, open_root
 from store.moments import not_after
 from store.register import Agency
 
@@ -45,8 +45,9 @@ PORTAL_PURPOSES = ("services", "security", "incidents")
 
 
 def collect(
-    home: Home, at: datetime, only: Collection[AgencyCode] | None = None, passphrase: str | None = None
-) -> dict[str, Any]:
+    home: Home, at: datetime, only: Collection[AgencyCode] | None = None, passphrase: str | None = None,
+    root: Root | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The register at an instant, as docs/specs/register.md writes it.
 
     `only`: the part that goes to these agencies; nothing of another one is in it, nothing of the operator's own
@@ -55,7 +56,7 @@ def collect(
     """
     known, missing = identity(home)
     with House.open(home) as house:
-        keys = LogKeys(home, open_root(home, passphrase))
+        keys = LogKeys(home, root or open_root(home, passphrase))
         outcomes = _outcomes(house, at)
         accounts = [
             Account.of(a, Log.at(home, a.code, keys).read(), at, fills(), outcomes.get(a.code, {}), only is not None)

@@ -20,7 +20,7 @@ from schemas.records import CANONICAL, RECORDS, exported_fields
 from store.agency import OpenShelf, Shelf
 from store.export import as_lines
 from store.house import House
-from store.keys import Keyring, open_root
+from store.keys import Keyring, Root, open_root
 from store.register import get
 from store.tables import DELIVERY, LINE, ROWS
 
@@ -107,10 +107,11 @@ class Aside:
 
 def trace(
     home: Home, agency: str, table: str, key: str, *, column: str | None = None, system: str | None = None,
-    value: bool = False, at: datetime, passphrase: str | None = None,
+    value: bool = False, at: datetime, passphrase: str | None = None, root: Root | None = None,
 ) -> Trace:  # fmt: skip
     """The lineage of one row. Raises Malformed when there is no such table, column or row, or it is not clear which;
-    Refused when a value is asked for and the agency has not instructed the purpose "support" (R45, art. 29)."""
+    Refused when a value is asked for and the agency has not instructed the purpose "support" (R45, art. 29).
+    `root`: for whoever holds it already, instead of the passphrase."""
     record = _record(table)
     fields = [f for f in exported_fields(record) if column in (None, f.name)]
     if not fields:
@@ -122,7 +123,7 @@ def trace(
         row = _row(shelf, table, key, system)
         came = shelf.db.execute(select(DELIVERY).where(DELIVERY.c.id == row.delivery)).one()
         line = shelf.db.execute(select(LINE).where(LINE.c.id == row.owner)).one()
-    values = _opened(home, code, record, row, at, passphrase) if value else None
+    values = _opened(home, code, record, row, at, root or open_root(home, passphrase)) if value else None
     heard = System(row.system)
     known = edges_of(heard, table, line.source)
     traced = tuple(
@@ -167,11 +168,8 @@ def _known(home: Home, code: AgencyCode | None) -> Shelf:
     return Shelf.known(home, code)
 
 
-def _opened(
-    home: Home, code: AgencyCode, record: Record, row: Any, at: datetime, passphrase: str | None
-) -> dict[str, Any]:
+def _opened(home: Home, code: AgencyCode, record: Record, row: Any, at: datetime, root: Root) -> dict[str, Any]:
     """One row, opened under a capability to look."""
-    root = open_root(home, passphrase)
     warrant = Warrants(home, root, at).grant(code, Act.LOOK)
     with (
         Keyring.open(home, root, warrant.capability) as keyring,

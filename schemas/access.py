@@ -69,6 +69,22 @@ class Question(StrEnum):
     LOG_ENTRY = "log.entry"
     LOG_CONSISTENCY = "log.consistency"
 
+    AUDIT = "audit.state"
+    FIELDS = "lineage.fields"
+    FIELD = "lineage.field"
+    RECORD = "lineage.record"
+    RECORD_VALUES = "lineage.values"
+    EVENTS = "lineage.events"
+    REGISTER = "register.shown"
+    REGISTER_FILE = "register.file"
+    CERTIFICATES = "certificate.list"
+    CERTIFICATE = "certificate.shown"
+    CERTIFICATE_FILE = "certificate.file"
+    PACK = "pack.state"
+    PACK_ASK = "pack.ask"
+    PACK_FILE = "pack.file"
+    ACCESS = "access.list"
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -108,6 +124,22 @@ TABLE: Mapping[Question, Rule] = {
     Question.LOG_CHECKPOINT: _of_agency("log head"),
     Question.LOG_ENTRY: _of_agency("log proof"),
     Question.LOG_CONSISTENCY: _of_agency("log proof"),
+    Question.AUDIT: _of_agency("what can be audited"),
+    Question.FIELDS: _of_agency("fields"),
+    Question.FIELD: _of_agency("field"),
+    Question.RECORD: _of_agency("record"),
+    # Values are for whom the agency has them looked at: its own people, and its auditors. Not for the operator's.
+    Question.RECORD_VALUES: _of_agency("record values", Role.READER, Role.SIGNATORY, Role.AUDITOR),
+    Question.EVENTS: _of_agency("lineage events"),
+    Question.REGISTER: _of_agency("register"),
+    Question.REGISTER_FILE: _of_agency("register"),
+    Question.CERTIFICATES: _of_agency("certificates"),
+    Question.CERTIFICATE: _of_agency("certificate"),
+    Question.CERTIFICATE_FILE: _of_agency("certificate"),
+    Question.PACK: _of_agency("evidence pack"),
+    Question.PACK_ASK: _of_agency("evidence pack"),
+    Question.PACK_FILE: _of_agency("evidence pack"),
+    Question.ACCESS: _of_agency("access log"),
 }
 
 
@@ -128,6 +160,30 @@ class Grant:
 
     def counts(self, at: datetime) -> bool:
         return self.since <= at and (self.until is None or at < self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far somebody sees who is an auditor and nothing else: until when, and which categories (None: all)."""
+
+    until: datetime | None
+    categories: frozenset[str] | None
+
+    def within(self, category: str) -> bool:
+        return self.categories is None or category in self.categories
+
+
+def limits(grants: Iterable[Grant]) -> Limits | None:
+    """Of the roles under which a question was asked. None: one of them has no such limit."""
+    those = tuple(grants)
+    if not those or any(g.role is not Role.AUDITOR for g in those):
+        return None
+    ends = [g.until for g in those if g.until is not None]
+    named = [g.categories for g in those if g.categories is not None]
+    return Limits(
+        max(ends) if len(ends) == len(those) else None,
+        frozenset().union(*named) if len(named) == len(those) else None,
+    )
 
 
 def permitted(

@@ -23,16 +23,59 @@ from schemas.staff import STAFF
 
 # Declared once for every record: canonical §1. The key is personal (it can be an account number) but stays in clear.
 COMMON = (
-    Field("source_system", Kind.ENUM, Category.TECHNICAL, "Système source", "Source system", personal=False, nullable=False,
-          values=("spilasuite", "sdgi", "gpi", "login", "portal")),
-    Field("source_key", Kind.KEY, Category.TECHNICAL, "Clé dans le système source", "Key inside the source system", personal=True, nullable=False),
+    Field(
+        "source_system",
+        Kind.ENUM,
+        Category.TECHNICAL,
+        "Système source",
+        "Source system",
+        personal=False,
+        nullable=False,
+        values=("spilasuite", "sdgi", "gpi", "login", "portal"),
+    ),
+    Field(
+        "source_key",
+        Kind.KEY,
+        Category.TECHNICAL,
+        "Clé dans le système source",
+        "Key inside the source system",
+        personal=True,
+        nullable=False,
+    ),
 )
 ENDS = (
-    Field("ended_reason", Kind.ENUM, Category.TECHNICAL, "Motif de fin de la ligne", "Why the row ended", personal=False, values=("SORTIE", "DOUBLON")),
+    Field(
+        "ended_reason",
+        Kind.ENUM,
+        Category.TECHNICAL,
+        "Motif de fin de la ligne",
+        "Why the row ended",
+        personal=False,
+        values=("SORTIE", "DOUBLON"),
+    ),
     Field("ended_on", Kind.DATE, Category.TECHNICAL, "Date de fin de la ligne", "When the row ended", personal=False),
 )
 
-CANONICAL: tuple[Record, ...] = (PERSON, CONTACT, PERSON_LINK, BUILDING, LOT, LOT_SHARE, CO_OWNERSHIP, COUNCIL_MEMBERSHIP, MANDATE, MANDATE_LOT, LEASE, LEASE_PARTY, STAFF, ACCOUNT, BANK_DETAIL, DOCUMENT, PORTAL_ACCOUNT, PORTAL_ATTACHMENT)
+CANONICAL: tuple[Record, ...] = (
+    PERSON,
+    CONTACT,
+    PERSON_LINK,
+    BUILDING,
+    LOT,
+    LOT_SHARE,
+    CO_OWNERSHIP,
+    COUNCIL_MEMBERSHIP,
+    MANDATE,
+    MANDATE_LOT,
+    LEASE,
+    LEASE_PARTY,
+    STAFF,
+    ACCOUNT,
+    BANK_DETAIL,
+    DOCUMENT,
+    PORTAL_ACCOUNT,
+    PORTAL_ATTACHMENT,
+)
 MEMORIES: tuple[Record, ...] = (ROLE, COPROPRIETE, HOLDING, SENSE)
 
 RECORDS: dict[str, Record] = {r.name: r for r in (*CANONICAL, *MEMORIES)}
@@ -43,3 +86,13 @@ CONTROLLER_TABLES = tuple(r.name for r in CANONICAL if r.scope is Scope.CONTROLL
 def exported_fields(record: Record) -> tuple[Field, ...]:
     """Every column of the return pack of a canonical table, common ones included."""
     return (*COMMON, *record.fields, *(ENDS if record.ends else ()))
+
+
+CATEGORIES: dict[tuple[str, str], str] = {
+    (r.name, f.name): str(f.category) for r in CANONICAL for f in exported_fields(r)
+}
+
+
+def category_of(table: str, column: str) -> str:
+    """What a column of a canonical table is about."""
+    return CATEGORIES[table, column]

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from ledger.lines import write_whole
+from pipelines.reception.packs import Meaning
 from pipelines.reception.service import Service, site_of, socket_of
 from schemas.errors import Malformed
 from schemas.home import Home
@@ -49,9 +50,11 @@ def door(
     listen: str,
     clock: Callable[[], datetime],
     environment: Mapping[str, str] = os.environ,
+    meaning: Meaning = str,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Open the door; gives the process of the pages. What it started ends with it."""
-    service = Service(home, root, origin, clock)
+    """Open the door; gives the process of the pages. What it started ends with it. `meaning`: a reason code in French,
+    for the summary of an evidence pack."""
+    service = Service(home, root, origin, clock, meaning)
     told = ["--socket", str(socket_of(home)), "--origin", origin, "--listen", listening(listen)]
     pages = subprocess.Popen(
         [sys.executable, "-m", "portal.web", *told],

@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from pipelines.host.wire import Asked
-from pipelines.reception import passwords, sessions, tables
+from pipelines.reception import passwords, sessions
 from pipelines.reception.desk import Desk, Visit
-from pipelines.reception.journal import Journal
+from pipelines.reception.packs import Meaning
 from pipelines.reception.passkeys import Site
 from pipelines.reception.questions import ANSWERS
+from pipelines.reception.tables import stamp
 from schemas.access import TABLE, Needs, NotThere, Question, SignedOut, permitted
 from schemas.errors import Malformed, NotVerified, Refused, TryAgain
 from schemas.home import Home
@@ -29,14 +30,19 @@ _LONGEST = 200  # of a token, an address
 class Counter:
     """One home's. `clock`: the instant at which what is allowed is asked."""
 
-    def __init__(self, home: Home, root: Root, site: Site, clock: Callable[[], datetime]) -> None:
-        self.desk, self._clock = Desk.of(home, root, site), clock
-        self.journal = Journal(tables.access(home), self.desk.vault)
+    def __init__(
+        self, home: Home, root: Root, site: Site, clock: Callable[[], datetime], meaning: Meaning = str
+    ) -> None:
+        self.desk, self._clock = Desk.of(home, root, site, clock, meaning), clock
+        self.journal = self.desk.journal
         self.journal.clear(clock())
         passwords.matches("", None)  # so that the first try of somebody unknown takes no longer than the next
 
     def answer(self, raw: bytes) -> Any:
-        """Raises what it says no with: one of the house's four, of which SignedOut and NotThere are two kinds."""
+        """`{"ok": …}`, with `limits` where an auditor asked of an agency: every page says them.
+
+        Raises what it says no with: one of the house's four, of which SignedOut and NotThere are two kinds.
+        """
         asked, at = Asked.read(raw, _ENVELOPE), self._clock()
         question = _question(asked.text("question"))
         token, address = asked.text("session")[:_LONGEST], asked.text("address")[:_LONGEST]
@@ -55,7 +61,7 @@ class Counter:
             raise
         finally:
             self.journal.note(at, visit.who, question, visit.agency, outcome, visit.about)
-        return answer
+        return {"ok": answer, "limits": _limits(visit)} if visit.agency is not None else {"ok": answer}
 
     def _answered(self, visit: Visit, fields: Any) -> Any:
         rule, answer = TABLE.get(visit.question), ANSWERS.get(visit.question)
@@ -80,6 +86,14 @@ class Counter:
                 raise SignedOut("nobody is signed in", "Sign in.")
             visit.who = visit.session.account
             visit.grants = self.desk.accounts.grants(db, visit.session.account)
+
+
+def _limits(visit: Visit) -> Any:
+    said = visit.limits
+    if said is None:
+        return None
+    until = None if said.until is None else stamp(said.until)
+    return {"until": until, "categories": None if said.categories is None else sorted(said.categories)}
 
 
 def _question(text: str) -> Question | None:

@@ -11,11 +11,13 @@ from pipelines.host.wire import Asked
 from pipelines.premises import Local
 from pipelines.reception import tables
 from pipelines.reception.accounts import Accounts
+from pipelines.reception.journal import Journal
 from pipelines.reception.logs import Logs
+from pipelines.reception.packs import Meaning, Packs
 from pipelines.reception.passkeys import Site
 from pipelines.reception.sessions import Session
 from pipelines.reception.vault import Vault
-from schemas.access import Grant, NotThere, Question
+from schemas.access import Grant, Limits, NotThere, Question, limits
 from schemas.home import Home
 from schemas.ids import AgencyCode
 from store.keys import Root
@@ -33,11 +35,15 @@ class Desk:
     accounts: Accounts
     premises: Local
     logs: Logs
+    journal: Journal
+    packs: Packs
 
     @classmethod
-    def of(cls, home: Home, root: Root, site: Site) -> "Desk":
+    def of(cls, home: Home, root: Root, site: Site, clock: Callable[[], datetime], meaning: Meaning) -> "Desk":
         vault, engine, premises = Vault.of(home, root), tables.accounts(home), Local(home, root)
-        return cls(home, root, site, vault, engine, Accounts(engine, vault), premises, Logs(home, root))
+        journal = Journal(tables.access(home), vault)
+        packs = Packs(home, root, engine, vault, clock, meaning)
+        return cls(home, root, site, vault, engine, Accounts(engine, vault), premises, Logs(home, root), journal, packs)
 
 
 @dataclass(slots=True)
@@ -72,6 +78,16 @@ class Visit:
         if self.agency is None:
             raise NotThere("there is no such page")
         return self.agency
+
+    @property
+    def limits(self) -> Limits | None:
+        """How far an auditor sees; None for everybody else."""
+        return limits(self.grants)
+
+    def within(self, category: str) -> bool:
+        """Whether columns of a category may be shown."""
+        said = self.limits
+        return said is None or said.within(category)
 
 
 @dataclass(frozen=True, slots=True)

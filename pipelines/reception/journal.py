@@ -4,9 +4,12 @@ No value of anybody. Kept apart from the accounts and from the instruction logs:
 14 October 2021; GDPR 32(1)(b), 5(2). The database itself refuses a change, and a removal before its time (`tables`).
 """
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, delete, func, insert, select
 
 from pipelines.reception.tables import ACCESS, stamp
 from pipelines.reception.vault import Vault
@@ -14,6 +17,15 @@ from schemas.access import TABLE, Question
 from schemas.ids import AgencyCode
 
 KEPT = timedelta(days=366)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Lines of one agency, the newest first. `next`: where the page below begins; none when this is the last."""
+
+    size: int
+    lines: tuple[dict[str, Any], ...]
+    next: int | None
 
 
 class Journal:
@@ -45,6 +57,20 @@ class Journal:
         with self._engine.connect() as db:
             found = db.execute(select(ACCESS).where(ACCESS.c.agency == mark).order_by(ACCESS.c.id)).mappings()
             return [{k: v for k, v in row.items() if k not in ("agency", "id")} for row in found]
+
+    def page(self, agency: AgencyCode, before: int, most: int, only: Collection[str] | None = None) -> Page:
+        """The newest `most` lines of one agency below its `before`th (0: from the newest on). `only`: of these
+        accounts. Lines are counted for each agency apart: how much is asked of others shows nowhere."""
+        mark = self._vault.mark("agency", agency)
+        wanted = [ACCESS.c.agency == mark, *([] if only is None else [ACCESS.c.who.in_(only)])]
+        with self._engine.connect() as db:
+            size = db.execute(select(func.count()).select_from(ACCESS).where(*wanted)).scalar_one()
+            end = min(before - 1, size) if before else size
+            start = max(0, end - most)
+            these = select(ACCESS).where(*wanted).order_by(ACCESS.c.id).offset(start).limit(end - start)
+            rows = db.execute(these).mappings().all()
+        names = ("at", "who", "question", "reads", "object", "outcome")
+        return Page(size, tuple({n: r[n] for n in names} for r in reversed(rows)), start + 1 if start else None)
 
     def clear(self, at: datetime) -> int:
         """Remove what is older than is kept. Returns how many lines that was."""

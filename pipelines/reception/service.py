@@ -14,6 +14,7 @@ import grpc
 
 from pipelines.host.wire import encode
 from pipelines.reception.counter import Counter
+from pipelines.reception.packs import Meaning
 from pipelines.reception.passkeys import Site
 from schemas.access import LARGEST_MESSAGE, METHOD, SERVICE, NotThere, SignedOut
 from schemas.errors import Malformed, NotVerified, Refused, Say, TryAgain
@@ -63,9 +64,11 @@ def site_of(origin: str) -> Site:
 class Service:
     """Open from `start` on until `stop`; a context manager does both."""
 
-    def __init__(self, home: Home, root: Root, origin: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, home: Home, root: Root, origin: str, clock: Callable[[], datetime], meaning: Meaning = str
+    ) -> None:
         self.path = socket_of(home)
-        self.counter = Counter(home, root, site_of(origin), clock)
+        self.counter = Counter(home, root, site_of(origin), clock, meaning)
         self._server = grpc.server(ThreadPoolExecutor(THREADS), options=_OPTIONS, maximum_concurrent_rpcs=AT_ONCE)
         handlers = {METHOD: grpc.unary_unary_rpc_method_handler(lambda raw, _: self._answered(raw))}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
@@ -80,6 +83,7 @@ class Service:
 
     def stop(self) -> None:
         self._server.stop(_GRACE_SECONDS).wait()
+        self.counter.desk.packs.stop()
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -93,7 +97,7 @@ class Service:
 
     def _answered(self, raw: bytes) -> bytes:
         try:
-            return encode({"ok": self.counter.answer(raw)})
+            return encode(self.counter.answer(raw))
         except Exception as error:  # noqa: BLE001 - gRPC would log the text of what is raised
             return encode({"no": _no(error)})
 

@@ -91,6 +91,22 @@ ATTEMPT = Table(
     Column("at", String, nullable=False),
 )
 
+# Evidence packs that were asked for. The file is named by the agency, so that an erasure finds it; the row is not.
+PACK = Table(
+    "pack",
+    META,
+    Column("id", String, primary_key=True),
+    Column("account", String, nullable=False, index=True),
+    Column("agency_mark", String, nullable=False),
+    Column("asked_at", String, nullable=False),
+    Column("categories", String),  # separated by spaces, as they were allowed; none: not limited
+    Column("step", String, nullable=False),  # waiting, one of pipelines.evidence.STEPS, ready, failed
+    Column("ready_at", String),
+    Column("bytes", Integer),
+    Column("entries", Integer),
+    Column("hidden", Integer),
+)
+
 ACCESS_META = MetaData()
 
 ACCESS = Table(
@@ -101,7 +117,7 @@ ACCESS = Table(
     Column("who", String),
     Column("question", String, nullable=False),
     Column("reads", String),
-    Column("agency", String),  # a mark
+    Column("agency", String, index=True),  # a mark
     Column("object", String),
     Column("outcome", String, nullable=False),
 )

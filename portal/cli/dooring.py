@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portal.cli import options
+from portal.cli.reasons import meaning
 from portal.cli.screen import emit, line, table
 from portal.cli.setting import Setting, instant
 from portal.cli.words import say
@@ -88,7 +89,8 @@ def serve(setting: Setting, origin: Origin = None, listen: Listen = LISTEN) -> i
     heard = threading.Event()
     before = {n: signal.signal(n, lambda *_: heard.set()) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with door(setting.home, open_root(setting.home, setting.passphrase), where, listen, _now) as pages:
+        root = open_root(setting.home, setting.passphrase)
+        with door(setting.home, root, where, listen, _now, meaning=in_french) as pages:
             if setting.as_json:
                 emit({"origin": where})
             else:
@@ -128,6 +130,11 @@ def _first_after(text: str) -> datetime:
         if len(text) == len("2026-01-14")
         else found
     )
+
+
+def in_french(code: str) -> str:
+    """What a reason code means, as evidence packs say it."""
+    return meaning(code, "fr")
 
 
 def _now() -> datetime:

@@ -5,6 +5,7 @@ Each call has a deadline, and its messages have a limit. An answer has no fracti
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,6 +41,8 @@ class Reception(Protocol):
 
     def ask(self, question: Question, session: str, address: str, **fields: Any) -> Any: ...
 
+    def told(self, question: Question, session: str, address: str, **fields: Any) -> Mapping[str, Any]: ...
+
 
 class Fault(Exception):
     """The reception failed at an answer. `place`: where; never what was asked."""
@@ -54,7 +57,12 @@ class Socket:
         self._call = self._channel.unary_unary(f"/{SERVICE}/{METHOD}")
 
     def ask(self, question: Question, session: str, address: str, **fields: Any) -> Any:
-        """The answer. Raises what it says no with; TryAgain when there is none; Fault when the answer is no answer."""
+        """The answer alone; raises as `told`."""
+        return self.told(question, session, address, **fields)["ok"]
+
+    def told(self, question: Question, session: str, address: str, **fields: Any) -> Mapping[str, Any]:
+        """The answer, `ok`, and of an agency how far the visitor sees, `limits`. Raises what it says no with; TryAgain
+        when there is none; Fault when the answer is no answer."""
         asked = {"question": str(question), "session": session, "address": address, "fields": fields}
         try:
             raw = self._call(json.dumps(asked).encode("ascii"), timeout=self._deadline)
@@ -62,9 +70,9 @@ class Socket:
             if no.code() is grpc.StatusCode.INVALID_ARGUMENT:
                 raise Fault("a message is too large") from None
             raise TryAgain("the reception does not answer", "Try again in a moment.") from None
-        said = json.loads(raw)
+        said: dict[str, Any] = json.loads(raw)
         if "ok" in said:
-            return said["ok"]
+            return said
         kind, what, hint = said["no"]
         if kind not in _KINDS:
             raise Fault(what)

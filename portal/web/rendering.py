@@ -11,8 +11,8 @@ from babel.numbers import format_decimal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from portal.cli.reasons import hint, meaning
-from portal.web import wording
-from portal.web.words import Language, catalogue, locale
+from portal.web import audit_wording, wording
+from portal.web.words import Language, catalogue, locale, spoken
 
 if TYPE_CHECKING:
     from portal.web.visit import Visit
@@ -28,6 +28,7 @@ def rendered(template: str, visit: "Visit", values: dict[str, Any]) -> str:
         "form_token": visit.form_token,
         "agency": agency,
         "here": visit.request.url.path,
+        "limits": visit.limits,
     }
     return _environment(visit.language).get_template(template).render({**common, **values})
 
@@ -51,6 +52,8 @@ def _environment(language: Language) -> Environment:
         "facts": partial(wording.facts, language=language),
         "word": partial(wording.word, language=language),
         "need": partial(wording.need, language=language),
+        "said": partial(audit_wording.said, language=language),
+        "spoken": partial(spoken, language=language),
         "meaning": partial(meaning, language=language),
         "hint": partial(hint, language=language),
     }

@@ -38,6 +38,7 @@ class Visit:
     session: str
     form_key: str
     form: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, Any] | None = None  # how far an auditor sees; nobody else has any
     _set: dict[Cookie, str | None] = field(default_factory=dict)
 
     # -- asking --------------------------------------------------------------------------------------------------------
@@ -47,7 +48,9 @@ class Visit:
         if self.page is None or question not in self.page.asks:
             raise RuntimeError("a page asked what it is not listed with")
         client = self.request.client
-        return self.reception.ask(question, self.session, client.host if client else "", **fields)
+        said = self.reception.told(question, self.session, client.host if client else "", **fields)
+        self.limits = said.get("limits", self.limits)
+        return said["ok"]
 
     def filled(self, name: str) -> str:
         return self.form.get(name, "")

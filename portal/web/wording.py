@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from portal.web.words import Language, catalogue, marked as _
-from schemas.ids import AGENCY_SYSTEMS
+from schemas.fields import Category, Scope
+from schemas.ids import AGENCY_SYSTEMS, System
 
 SYSTEMS = tuple(str(s) for s in AGENCY_SYSTEMS)
+SYSTEMS_WITH_PORTAL = tuple(str(s) for s in System)
+CATEGORIES = tuple(str(c) for c in Category)
+SCOPES = tuple(str(s) for s in Scope)
 SORTS: Mapping[str, str] = {
     "instructions": _("Instructions"),
     "deliveries": _("Deliveries"),

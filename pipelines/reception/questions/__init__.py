@@ -1,7 +1,7 @@
 """The answers, by subject. A question of `schemas.access` without an answer here is refused, and a test tells of it."""
 
 from pipelines.reception.desk import Answers
-from pipelines.reception.questions import home, inviting, log, own, signing_in
+from pipelines.reception.questions import audit, evidence, home, inviting, lineage, log, own, register, signing_in
 
 ANSWERS: Answers = {
     **signing_in.ANSWERS,
@@ -9,4 +9,8 @@ ANSWERS: Answers = {
     **own.ANSWERS,
     **home.ANSWERS,
     **log.ANSWERS,
+    **audit.ANSWERS,
+    **lineage.ANSWERS,
+    **register.ANSWERS,
+    **evidence.ANSWERS,
 }

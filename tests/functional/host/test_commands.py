@@ -68,6 +68,7 @@ OF_THE_HOST = (
     ("export", "--agency", "A0001", "--to", "x"), ("retention", "plan"), ("retention", "run"),
     ("evidence", "--agency", "A0001", "--out", "x.zip"), ("verify", "x"), ("host", "serve", "--listen", "h:1"),
     ("host", "admit", "x", "--out", "x"), ("host", "dismiss", "x"), ("metrics",),
+    ("openlineage", "send"), ("openlineage", "status"),
 )  # fmt: skip
 ANYWHERE = {"sync", "status", "quarantine", "agencies list", "lineage", "layouts", "inspect"}
 

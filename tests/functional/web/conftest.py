@@ -112,16 +112,22 @@ class Door:
         client = TestClient(app(self.socket, Site(ORIGIN)), base_url=ORIGIN, follow_redirects=False)
         return Browser(self.clients.enter_context(client), language)
 
-    def invite(self, email: str, role: Role, agency: str | None, until: dt.datetime | None = None) -> str:
+    def invite(
+        self, email: str, role: Role, agency: str | None, until: dt.datetime | None = None,
+        categories: frozenset[str] | None = None,
+    ) -> str:  # fmt: skip
         code = None if agency is None else AgencyCode(agency)
         if role is Role.AUDITOR and until is None:
             until = self.clock() + dt.timedelta(days=30)
-        return self.accounts.invite(email, Grant(role, code, self.clock(), until), self.clock())
+        return self.accounts.invite(email, Grant(role, code, self.clock(), until, categories), self.clock())
 
-    def person(self, role: Role, agency: str | None, email: str | None = None, language: str = "fr") -> Person:
+    def person(
+        self, role: Role, agency: str | None, email: str | None = None, language: str = "fr",
+        categories: frozenset[str] | None = None,
+    ) -> Person:  # fmt: skip
         """Somebody who was invited, has set up a password and is signed in."""
         address = email or f"{role}.{(agency or 'house').lower()}@agence.example"
-        token = self.invite(address, role, agency)
+        token = self.invite(address, role, agency, categories=categories)
         browser = self.browser(language)
         page = browser.get(f"/invitation/{token}")
         assert page.status_code == 200, page.text

@@ -9,13 +9,15 @@ from portal.web.app import app, close
 from portal.web.registry import PAGES, Page, Pages, Unlisted
 from portal.web.site import Site
 from schemas.access import TABLE, Needs, Question, Role
+from tests.functional.web.certificates import certify
 from tests.functional.web.conftest import AGENCIES, BROWSER, ORIGIN, Browser, Door
 
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 ABSENT = "ZZ999"
 # Values for the parts of a path, and for what follows it, with which a page is served where it may be. A page that
 # needs another one names it here.
-PARTS = {"number": "1", "name": "style.css", "token": "no-such-invitation", "session": "0" * 16}
+PARTS = {"number": "1", "name": "style.css", "token": "no-such-invitation", "session": "0" * 16,
+         "field": "person.last_name", "form": "json"}  # fmt: skip
 ASKED = "?number=1&first=1"
 AGENCY_PAGES = [p for p in PAGES if p.needs is Needs.AGENCY]
 
@@ -34,7 +36,9 @@ def asked(browser: Browser, verb: str, path: str) -> tuple[int, bytes, dict[str,
 
 @pytest.fixture(scope="module")
 def people(standing: Door) -> dict[tuple[Role, str | None], Browser]:
-    """Everybody: each role at each agency, and an operator."""
+    """Everybody: each role at each agency, and an operator. Each agency has a certificate of an erasure."""
+    for agency in AGENCIES:
+        certify(standing.site, agency)
     found: dict[tuple[Role, str | None], Browser] = {}
     for role, agency in itertools.product((Role.READER, Role.SIGNATORY, Role.AUDITOR), AGENCIES[:2]):
         found[role, agency] = standing.person(role, agency).browser
