@@ -58,6 +58,7 @@ bench: ## Measure the speed of the pipelines
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.log
 	@$(BIN)/python -m benchmarks.evidence
+	@$(BIN)/python -m benchmarks.door
 	@scripts/setup.sh
 	@test -x .venv-bench/bin/python || $(BIN)/python -m venv .venv-bench
 	@.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements-bench.lock

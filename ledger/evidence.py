@@ -100,6 +100,11 @@ def withheld(lines: Sequence[Line], before: datetime) -> frozenset[int]:
     An obligation of which no notice stands yet is withheld too: it may still have to be sealed, and what was shown once
     cannot be taken back. Nothing else in the log tells what they say; that there is one, the kind of the leaf does.
     """
+    return secrets(lines, before)[0]
+
+
+def secrets(lines: Sequence[Line], before: datetime) -> tuple[frozenset[int], frozenset[bytes]]:
+    """The places that are `withheld`, and the ids that nothing that is shown may name."""
     entries = [line.entry for line in lines]
     notices = [e for e in entries if isinstance(e, LegalNotice)]
     sealed = {n.id: n.obligation for n in notices if n.sealed and (n.released_from is None or before < n.released_from)}
@@ -112,7 +117,7 @@ def withheld(lines: Sequence[Line], before: datetime) -> frozenset[int]:
     while True:
         found = {n for n, body in bodies.items() if ids[n] in secret or any(i in body for i in secret)}
         if found == hidden:
-            return frozenset(hidden)
+            return frozenset(hidden), frozenset(secret)
         hidden = found
         secret |= {ids[n] for n in found if ids[n]}
 

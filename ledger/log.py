@@ -173,6 +173,14 @@ class Log:
         except (OSError, IndexError, ValueError):
             return 0
 
+    def standing(self) -> tuple[bytes, int, int]:
+        """The checkpoint, unverified, and the sizes of leaves and contents: the same as before, nothing was written
+        since."""
+        try:
+            return self._checkpoint.read_bytes(), self._entries.stat().st_size, self._contents.stat().st_size
+        except FileNotFoundError:
+            return b"", 0, 0
+
     def head(self) -> Head:
         """Where the log stands, from its edge alone."""
         with self._reading() as handle:

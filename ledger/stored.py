@@ -101,7 +101,7 @@ def hold(stored: Stored, agency: AgencyCode, keys: Keys, receipts: bool = True) 
     for leaf in opened:
         content = contents[leaf.index] if leaf.index < len(contents) else None
         _committed(leaf, stored.salts, keys.salts, content)  # 5
-    lines = tuple(_line(leaf, contents[leaf.index], hashes[leaf.index]) for leaf in opened)  # 6
+    lines = tuple(opened_line(leaf, contents[leaf.index], hashes[leaf.index]) for leaf in opened)  # 6
     head = Head(count, root_of(hashes[:count]))
     entries_end = sum(len(raw) + LENGTH_BYTES for raw in raws[:count])
     contents_end = sum(len(content) + 1 for content in contents)
@@ -151,7 +151,7 @@ def levels_of(hashes: Sequence[bytes]) -> list[list[bytes]]:
 def line_of(leaf: Leaf, raw: bytes, salts: bytes, key: bytes, content: bytes) -> Line:
     """One leaf with its content, verified but for its place in the tree."""
     _committed(leaf, salts, key, content)
-    return _line(leaf, content, leaf_hash(raw))
+    return opened_line(leaf, content, leaf_hash(raw))
 
 
 def _rooted(hashes: Sequence[bytes], stated: Head, tiles: Sequence[bytes]) -> None:
@@ -212,7 +212,8 @@ def _committed(leaf: Leaf, salts: bytes, key: bytes, content: bytes | None) -> N
         raise NotVerified(f"leaf {leaf.index} does not commit to the content that stands for it", RESTORE)
 
 
-def _line(leaf: Leaf, content: bytes, digest: bytes) -> Line:
+def opened_line(leaf: Leaf, content: bytes, digest: bytes) -> Line:
+    """What a content says that the leaf was found to commit to. Raises NotVerified."""
     try:
         said = parse(content)
         if set(said) != {"body", "key"} or not isinstance(said["key"], str | None):

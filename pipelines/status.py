@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -68,6 +68,7 @@ class Standing:
     instructions: tuple[str, ...] = ()
     held: Mapping[str, int] | None = None
     aside: int | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
     def contract_json(self) -> dict[str, Any]:
         return {
@@ -112,7 +113,7 @@ def of_agency(home: Home, code: AgencyCode, history: History, at: datetime) -> S
         known = register.get(house.db, code)
         if known is None:
             raise Malformed(f"agency {code} is not in the register", "Check the code.")
-        last = {key: row for key, row in _last(house).items() if key[0] == code}
+        last = {(code, system): row for system, row in house.newest(code).items()}
         sourced = frozenset({code} & set(house.with_source(System.SPILASUITE)))
         found = _standing(known, last, sourced, history, at)
     return _with_shelf(home, found)
@@ -187,7 +188,8 @@ def _with_shelf(home: Home, s: Standing) -> Standing:
         return replace(s, held={}, aside=0)
     with Shelf.known(home, s.agency) as shelf:
         held = {name: n for name, n in shelf.counts().items() if n}
-        return replace(s, held=held, aside=len(shelf.quarantined()))
+        aside = shelf.aside()
+        return replace(s, held=held, aside=sum(aside.values()), reasons=aside)
 
 
 def _iso(day: date | None) -> str | None:

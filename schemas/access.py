@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from schemas.errors import Refused
+from schemas.errors import Refused, TryAgain
 from schemas.ids import AgencyCode
 
 SERVICE = "depositaire.reception.v1"
@@ -23,6 +23,10 @@ class SignedOut(Refused):
 
 class NotThere(Refused):
     """There is no such thing, or not for this visitor: nobody can tell which."""
+
+
+class TooOften(TryAgain):
+    """Asked too often of late: wait a minute."""
 
 
 class Role(StrEnum):

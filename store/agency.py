@@ -104,6 +104,16 @@ class Shelf:
             select(*columns).join(DELIVERY, DELIVERY.c.id == q.c.delivery).where(*where).order_by(q.c.id)
         ).all()
 
+    def aside(self) -> dict[str, int]:
+        """How many lines are put aside, by reason."""
+        q = QUARANTINE
+        found = self.db.execute(
+            select(q.c.reason, func.count().label("lines"))
+            .join(DELIVERY, DELIVERY.c.id == q.c.delivery)
+            .group_by(q.c.reason)
+        )
+        return {row.reason: row.lines for row in found}
+
     # -- what is known of source lines ---------------------------------------------------------------------------------
 
     def lines(self, system: System, keys: Mapping[str, Sequence[str]] | None = None) -> pa.Table:

@@ -114,6 +114,10 @@ class Engine(Protocol):
         """Rewrite what is held without what was deleted: DELETE alone leaves residue. Ends the transaction."""
         ...
 
+    def index(self, db: Connection, table: Table) -> None:
+        """Make the indexes of a table that an earlier version made without them, where no upgrade does."""
+        ...
+
     def put_lines(self, db: Connection, columns: Mapping[str, Sequence[Any]]) -> None:
         """New source lines: whole columns of `store.tables.LINE`."""
         ...

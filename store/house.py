@@ -15,6 +15,7 @@ from typing import Any, Self
 from sqlalchemy import (
     Column,
     Connection,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -29,7 +30,7 @@ from sqlalchemy import (
 
 from schemas.errors import Malformed
 from schemas.home import Home
-from schemas.ids import AgencyCode, System
+from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.inbox import Place, place
 from schemas.report import Report
 from store import engine
@@ -51,6 +52,8 @@ JOURNAL = Table(
     Column("reason", String),
     Column("run", String, nullable=False),
     Column("report", String, nullable=False),
+    # The newest of a flow, without reading what all agencies have ever received.
+    Index("journal_flow", "agency", "system", "id"),
 )
 
 SOURCE = Table(
@@ -113,6 +116,7 @@ class House:
         if not reports:
             return
         with self.writing() as db:
+            engine.on(db).index(db, JOURNAL)
             db.execute(insert(JOURNAL), [_entry(r, at, run) for r in reports])
 
     def journal_make_up(self, agency: AgencyCode, kept: Sequence[Row[Any]]) -> None:
@@ -141,6 +145,17 @@ class House:
         return self.db.execute(
             select(JOURNAL).where(JOURNAL.c.id.in_(newest)).order_by(JOURNAL.c.agency, JOURNAL.c.system)
         ).all()
+
+    def newest(self, agency: AgencyCode) -> dict[System, Row[Any]]:
+        """The newest entry of each flow of one agency. What was received before says nothing new: replays do not
+        count."""
+        found = {}
+        for system in AGENCY_SYSTEMS:
+            mine = (JOURNAL.c.agency == agency, JOURNAL.c.system == system, JOURNAL.c.outcome != "replayed")
+            row = self.db.execute(select(JOURNAL).where(*mine).order_by(JOURNAL.c.id.desc()).limit(1)).one_or_none()
+            if row is not None:
+                found[system] = row
+        return found
 
     # -- sources -------------------------------------------------------------------------------------------------------
 

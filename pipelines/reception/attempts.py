@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, delete, func, insert, select
 
 from pipelines.reception.tables import ATTEMPT, stamp
-from schemas.errors import TryAgain
+from schemas.access import TooOften
 
 MOST, WITHIN = 20, timedelta(minutes=1)
 _KEPT = timedelta(hours=1)
 
 
 def begin(engine: Engine, marks: Sequence[str], at: datetime) -> None:
-    """Count a try, before anything of it is looked at. Raises TryAgain when there were too many."""
+    """Count a try, before anything of it is looked at. Raises TooOften when there were too many."""
     with engine.begin() as db:
         db.execute(delete(ATTEMPT).where(ATTEMPT.c.at < stamp(at - _KEPT)))
         db.execute(insert(ATTEMPT), [{"mark": mark, "at": stamp(at)} for mark in marks])
@@ -28,7 +28,7 @@ def begin(engine: Engine, marks: Sequence[str], at: datetime) -> None:
         else:
             blocked = False
     if blocked:
-        raise TryAgain("too many tries", "Wait a minute.")
+        raise TooOften("too many tries", "Wait a minute.")
 
 
 def forget(engine: Engine, marks: Sequence[str]) -> None:

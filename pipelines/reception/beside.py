@@ -6,7 +6,9 @@ The process of the pages is told a socket, an address and nothing of the home: n
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
@@ -19,6 +21,8 @@ from store.keys import Root
 
 PORT = 8620
 _PATIENCE_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
+_AGAIN, _PEACE_SECONDS = 3, 600.0
 # What a process needs to run at all. Everything else of this one's surroundings stays here.
 _NEEDED = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "PYTHONDONTWRITEBYTECODE")
 
@@ -42,6 +46,65 @@ def listening(text: str) -> str:
     return text
 
 
+class Pages:
+    """The process of the pages, started again when it ends by itself: three times in ten minutes.
+
+    `told` hears of it: True when it was started again, False when it was left alone.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], told: Callable[[bool], None]) -> None:
+        self._command, self._environment, self._told = list(command), dict(environment), told
+        self._ends: list[float] = []
+        self._stopping = threading.Event()
+        self.process = self._started()
+        self._watch = threading.Thread(target=self._watching, name="pages", daemon=True)
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs, or is about to."""
+        return self.process.returncode if self._given_up else None
+
+    @property
+    def _given_up(self) -> bool:
+        return len(self._ends) > _AGAIN
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def watch(self) -> None:
+        self._watch.start()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        # A session of its own: a signal from the keyboard reaches it once, from here.
+        return subprocess.Popen(self._command, env=self._environment, cwd="/", start_new_session=True)
+
+    def _watching(self) -> None:
+        while not self._stopping.is_set():
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(_LOOK_SECONDS)
+            if self.process.poll() is None or self._stopping.is_set():
+                continue
+            now = time.monotonic()
+            self._ends = [at for at in self._ends if now - at < _PEACE_SECONDS] + [now]
+            self._told(not self._given_up)
+            if self._given_up:
+                return
+            self._stopping.wait(len(self._ends))
+            if not self._stopping.is_set():
+                self.process = self._started()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._watch.is_alive():
+            self._watch.join()
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_PATIENCE_SECONDS)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
 @contextmanager
 def door(
     home: Home,
@@ -50,26 +113,19 @@ def door(
     listen: str,
     clock: Callable[[], datetime],
     environment: Mapping[str, str] = os.environ,
+    told: Callable[[bool], None] = lambda _: None,
     meaning: Meaning = str,
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """Open the door; gives the process of the pages. What it started ends with it. `meaning`: a reason code in French,
-    for the summary of an evidence pack."""
+) -> Iterator[Pages]:
+    """Open the door; gives the pages. What it started ends with it. `meaning`: a reason code in French, for the summary
+    of an evidence pack."""
     service = Service(home, root, origin, clock, meaning)
-    told = ["--socket", str(socket_of(home)), "--origin", origin, "--listen", listening(listen)]
-    pages = subprocess.Popen(
-        [sys.executable, "-m", "portal.web", *told],
-        env={name: environment[name] for name in _NEEDED if name in environment},
-        cwd="/",
-        start_new_session=True,  # a signal from the keyboard reaches it once, from here
-    )
+    command = [sys.executable, "-m", "portal.web", "--socket", str(socket_of(home)), "--origin", origin]
+    kept = {name: environment[name] for name in _NEEDED if name in environment}
+    pages = Pages([*command, "--listen", listening(listen)], kept, told)
     try:
-        # gRPC does not survive a fork: the other process is there before it begins.
+        # gRPC does not survive a fork, and does a process that is started with another programme at once (`exec`).
         with service:
+            pages.watch()
             yield pages
     finally:
-        pages.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            pages.wait(_PATIENCE_SECONDS)
-        if pages.poll() is None:
-            pages.kill()
-            pages.wait()
+        pages.stop()

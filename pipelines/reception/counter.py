@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pipelines.host.wire import Asked
@@ -16,15 +16,21 @@ from pipelines.reception.desk import Desk, Visit
 from pipelines.reception.packs import Meaning
 from pipelines.reception.passkeys import Site
 from pipelines.reception.questions import ANSWERS
+from pipelines.reception.rate import Rate
+from pipelines.reception.sweeping import Swept, sweep
 from pipelines.reception.tables import stamp
-from schemas.access import TABLE, Needs, NotThere, Question, SignedOut, permitted
-from schemas.errors import Malformed, NotVerified, Refused, TryAgain
+from schemas.access import TABLE, Needs, NotThere, Question, SignedOut, TooOften, permitted
+from schemas.errors import Malformed, NotVerified, Refused, Say, TryAgain
 from schemas.home import Home
 from schemas.ids import AgencyCode, agency_code
 from store.keys import Root
 
 _ENVELOPE = ("question", "session", "address", "fields")
+_DAILY = timedelta(days=1)
 _LONGEST = 200  # of a token, an address
+_OUTCOMES: Mapping[type[Say], str] = {
+    Malformed: "malformed", NotVerified: "not verified", TryAgain: "later", TooOften: "too often",
+}  # fmt: skip
 
 
 class Counter:
@@ -34,9 +40,19 @@ class Counter:
         self, home: Home, root: Root, site: Site, clock: Callable[[], datetime], meaning: Meaning = str
     ) -> None:
         self.desk, self._clock = Desk.of(home, root, site, clock, meaning), clock
+        self.rate = Rate()
+        self._swept: datetime | None = None
         self.journal = self.desk.journal
-        self.journal.clear(clock())
+        self.sweep()
         passwords.matches("", None)  # so that the first try of somebody unknown takes no longer than the next
+
+    def sweep(self) -> Swept:
+        """Forget what is not to be kept any longer, once a day at most."""
+        now = self._clock()
+        if self._swept is not None and now - self._swept < _DAILY:
+            return Swept(0, 0, 0)
+        self._swept = now
+        return sweep(self.desk, self.journal, now)
 
     def answer(self, raw: bytes) -> Any:
         """`{"ok": …}`, with `limits` where an auditor asked of an agency: every page says them.
@@ -57,7 +73,7 @@ class Counter:
             outcome = "refused"
             raise
         except (Refused, Malformed, NotVerified, TryAgain) as no:
-            outcome = {Malformed: "malformed", NotVerified: "not verified", TryAgain: "later"}.get(type(no), "refused")
+            outcome = _OUTCOMES.get(type(no), "refused")
             raise
         finally:
             self.journal.note(at, visit.who, question, visit.agency, outcome, visit.about)
@@ -85,6 +101,7 @@ class Counter:
             if visit.session is None:
                 raise SignedOut("nobody is signed in", "Sign in.")
             visit.who = visit.session.account
+            self.rate.count(visit.who, visit.at)
             visit.grants = self.desk.accounts.grants(db, visit.session.account)
 
 

@@ -1,67 +1,142 @@
-"""The agencies' logs as the web door shows them: read once from each head, as far as the agency may read (R50)."""
+"""The agencies' logs as the web door shows them, as far as the agency may read (R50).
+
+A log is verified whole when it is first looked at, and from then on as it grows (`ledger.browsing`). Each has its own
+lock: nobody waits for somebody else's log.
+"""
 
 import threading
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 
-from ledger.entry import History, Line
-from ledger.evidence import Opened, withheld
+from ledger.browsing import FORGOTTEN, Browsed, Naming, Under
+from ledger.entry import KINDS, Entry, History, Instruction, Line
+from ledger.evidence import secrets
 from ledger.keys import LogKeys
 from ledger.log import Log
 from ledger.orders import LegalNotice, LegalObligation
 from ledger.stored import Keys
 from ledger.tree import Tree
+from pipelines.instructing import kind_of
+from schemas.errors import NotVerified
 from schemas.home import Home
-from schemas.ids import AgencyCode
+from schemas.ids import AgencyCode, System
 from store import register
 from store.house import House
 from store.keys import Root
 
-_KEPT = 8  # logs in memory
+_KEPT = 32  # logs in memory, and
+_MOST_ENTRIES = 2_000_000  # their entries together: about 200 bytes each
+# Kinds as the pages call them. An instruction is called by what it does (`pipelines.instructing.kind_of`).
+_NAMES = {1: "synchronise", 2: "withdrawal", 3: "receipt", 4: "window", 5: "erased", 19: "anchored", 20: "handed",
+          21: "fulfilled", 22: "exceeded"}  # fmt: skip
+SYSTEMS = tuple(str(s) for s in System)
 
 
-@dataclass(frozen=True)
+def word(entry: Entry) -> str:
+    """What the pages call the kind of an entry."""
+    if isinstance(entry, Instruction):
+        return entry.does
+    number = KINDS[type(entry)]
+    return _NAMES[number] if number in _NAMES else kind_of(entry)  # type: ignore[arg-type]
+
+
+def systems(entry: Entry) -> Sequence[str]:
+    """The systems that an entry speaks of."""
+    one = getattr(entry, "system", None)
+    return (str(one),) if one else tuple(str(s) for s in getattr(entry, "systems", ()))
+
+
+NAMING = Naming(word, SYSTEMS, systems)
+
+
 class Reading:
-    """One log as of a head. `lines` by number."""
+    """One log as of a head. `under`: what came in under each instruction, by its id."""
 
-    opened: Opened
-
-    @property
-    def history(self) -> History:
-        return self.opened.history
+    def __init__(self, log: Log, browsed: Browsed) -> None:
+        self._log, self.browsed = log, browsed
+        self._hidden: dict[frozenset[str], frozenset[int]] = {}
 
     @property
     def size(self) -> int:
-        return self.history.head.size
+        return self.browsed.size
 
-    @cached_property
-    def lines(self) -> dict[int, Line]:
-        return {line.number: line for line in self.history.lines}
+    @property
+    def checkpoint(self) -> bytes:
+        return self.browsed.checkpoint
 
-    @cached_property
+    @property
     def tree(self) -> Tree:
-        return Tree(self.history.leaves)
+        """It may have grown since: ask it for `size` leaves."""
+        return self.browsed.tree
+
+    @property
+    def counting(self) -> History:
+        """What says what is allowed: every entry that is no receipt. Enough for `fold` and `stated`."""
+        return self.browsed.counting
+
+    @property
+    def under(self) -> Mapping[str, Under]:
+        return self.browsed.under
+
+    @property
+    def lines(self) -> Mapping[int, Line]:
+        """By number; those that are not in memory are read, and verified, when they are asked for."""
+        return _Lines(self.browsed)
 
     @cached_property
-    def _may_hide(self) -> bool:
-        return any(isinstance(e, LegalNotice | LegalObligation) for e in self.history.entries)
+    def history(self) -> History:
+        """Every entry, receipts too: an object for each. For a page, `counting` and `lines` are enough."""
+        whole = self._log.read()
+        lines = tuple(line for line in whole.lines if line.number <= self.size)
+        return History(self.browsed.agency, self.browsed.head, lines, whole.leaves[: self.size])
 
     def hidden(self, at: datetime) -> frozenset[int]:
         """Numbers of the entries that the agency may not be shown at an instant."""
-        if not self._may_hide:
+        entries = self.counting.entries
+        sealed = frozenset(
+            e.id for e in entries
+            if isinstance(e, LegalNotice) and e.sealed and (e.released_from is None or at < e.released_from)
+        )  # fmt: skip
+        if sealed not in self._hidden:
+            self._hidden[sealed] = self._withheld(at)
+        return self._hidden[sealed]
+
+    def _withheld(self, at: datetime) -> frozenset[int]:
+        if not any(isinstance(e, LegalNotice | LegalObligation) for e in self.counting.entries):
             return frozenset()
-        return frozenset(n + 1 for n in withheld(self.history.lines, at))
+        places, ids = secrets(self.counting.lines, at)
+        # A receipt has no id of its own that something else could name: to look once is enough.
+        return frozenset(n + 1 for n in places) | self.browsed.naming(ids)
+
+
+class _Lines(Mapping[int, Line]):
+    def __init__(self, browsed: Browsed) -> None:
+        self._browsed = browsed
+
+    def __getitem__(self, number: int) -> Line:
+        line = self._browsed.line(number) if 0 < number <= self._browsed.size else None
+        if line is None:
+            raise KeyError(number)
+        return line
+
+    def __iter__(self) -> Iterator[int]:
+        forgotten = self._browsed.words.index(FORGOTTEN)
+        return (n + 1 for n, word in enumerate(self._browsed.named) if word != forgotten)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class Logs:
-    """Those of one home. A log is read again when its head has moved."""
+    """Those of one home. A log is read on from where it was when its files have grown."""
 
     def __init__(self, home: Home, root: Root) -> None:
         self._home, self._keys = home, LogKeys(home, root)
         self._read: OrderedDict[AgencyCode, Reading] = OrderedDict()
         self._lock = threading.Lock()
+        self._locks: defaultdict[AgencyCode, threading.Lock] = defaultdict(threading.Lock)
 
     def knows(self, agency: AgencyCode) -> bool:
         """Whether the register has it, erased or not."""
@@ -77,12 +152,29 @@ class Logs:
         if not log.exists:
             return None
         with self._lock:
-            known = self._read.get(agency)
-            if known is None or log.head() != known.history.head:
-                keys = Keys(self.verifier(agency), self._keys.of_salts(agency))
-                known = Reading(Opened.of(log.files(), agency, keys))
-            self._read[agency] = known
-            self._read.move_to_end(agency)
-            while len(self._read) > _KEPT:
-                self._read.popitem(last=False)
+            mine = self._locks[agency]
+        with mine:
+            with self._lock:
+                known = self._read.get(agency)
+            if known is None or log.standing() != (known.checkpoint, *known.browsed.ends):
+                known = self._on(log, agency, known)
+            with self._lock:
+                self._read[agency] = known
+                self._read.move_to_end(agency)
+                while len(self._read) > 1 and self._too_many():
+                    self._read.popitem(last=False)
             return known
+
+    def _on(self, log: Log, agency: AgencyCode, known: Reading | None) -> Reading:
+        checkpoint = log.checkpoint()  # adopts or cuts what a writer left that was stopped
+        empty = Browsed(agency, log.path, Keys(self.verifier(agency), self._keys.of_salts(agency)))
+        try:
+            grown = (known.browsed if known else empty).grown(checkpoint, NAMING)
+        except NotVerified:
+            if known is None:
+                raise
+            grown = empty.grown(checkpoint, NAMING)  # another log took its place, from a copy; or it does not hold
+        return Reading(log, grown)
+
+    def _too_many(self) -> bool:
+        return len(self._read) > _KEPT or sum(r.size for r in self._read.values()) > _MOST_ENTRIES

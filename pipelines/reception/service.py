@@ -1,6 +1,8 @@
 """The counter behind a Unix socket in the home, which only its owner reaches. Messages and calls are bounded."""
 
 import os
+import sys
+import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,20 +18,23 @@ from pipelines.host.wire import encode
 from pipelines.reception.counter import Counter
 from pipelines.reception.packs import Meaning
 from pipelines.reception.passkeys import Site
-from schemas.access import LARGEST_MESSAGE, METHOD, SERVICE, NotThere, SignedOut
+from schemas.access import LARGEST_MESSAGE, METHOD, SERVICE, NotThere, SignedOut, TooOften
 from schemas.errors import Malformed, NotVerified, Refused, Say, TryAgain
 from schemas.home import Home
 from store.keys import Root
 
 THREADS, AT_ONCE = 8, 64
 _GRACE_SECONDS = 5.0
+_HOURLY_SECONDS = 3600.0
 _LONGEST_PATH = 100
 _OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ("grpc.max_send_message_length", LARGEST_MESSAGE),
 )
 # The first that fits names the kind.
-_KINDS: tuple[type[Say], ...] = (SignedOut, NotThere, Malformed, NotVerified, TryAgain, Refused)
+_KINDS: tuple[type[Say], ...] = (
+    SignedOut, NotThere, TooOften, Malformed, NotVerified, TryAgain, Refused,
+)  # fmt: skip
 
 
 def socket_of(home: Home) -> Path:
@@ -73,6 +78,9 @@ class Service:
         handlers = {METHOD: grpc.unary_unary_rpc_method_handler(lambda raw, _: self._answered(raw))}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
+        self._ended = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
+
     def start(self) -> None:
         self.path.unlink(missing_ok=True)
         try:
@@ -80,8 +88,18 @@ class Service:
         except RuntimeError:
             raise TryAgain("the reception cannot listen in the home", "Check its folder and its owner.") from None
         self._server.start()
+        self._sweeper.start()
+
+    def _sweep(self) -> None:
+        """While the reception is open, forget each day what is not to be kept."""
+        while not self._ended.wait(_HOURLY_SECONDS):
+            try:
+                self.counter.sweep()
+            except Exception as error:  # noqa: BLE001 - the next hour tries again; where it failed is said
+                print(f"depositaire door: {_no(error)[1]}", file=sys.stderr, flush=True)
 
     def stop(self) -> None:
+        self._ended.set()
         self._server.stop(_GRACE_SECONDS).wait()
         self.counter.desk.packs.stop()
         self.path.unlink(missing_ok=True)

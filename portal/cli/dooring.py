@@ -1,4 +1,4 @@
-"""door invite, door people, door revoke, door serve."""
+"""door invite, door people, door revoke, door serve, door openapi."""
 
 import signal
 import sys
@@ -90,7 +90,7 @@ def serve(setting: Setting, origin: Origin = None, listen: Listen = LISTEN) -> i
     before = {n: signal.signal(n, lambda *_: heard.set()) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         root = open_root(setting.home, setting.passphrase)
-        with door(setting.home, root, where, listen, _now, meaning=in_french) as pages:
+        with door(setting.home, root, where, listen, _now, told=ended, meaning=in_french) as pages:
             if setting.as_json:
                 emit({"origin": where})
             else:
@@ -98,10 +98,26 @@ def serve(setting: Setting, origin: Origin = None, listen: Listen = LISTEN) -> i
             sys.stdout.flush()
             while pages.poll() is None and not heard.wait(0.5):
                 pass
-            return pages.returncode or 0
+            return 1 if pages.poll() is not None else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def ended(again: bool) -> None:
+    """Say that the pages have ended by themselves."""
+    print(say("door.again" if again else "door.left"), file=sys.stderr, flush=True)
+
+
+def openapi(setting: Setting, origin: Origin = None) -> int:
+    """What the pages answer to, as an OpenAPI document on stdout."""
+    import json
+
+    from pipelines.reception.beside import origin_of
+    from portal.web.description import described
+
+    line(json.dumps(described(origin_of(setting.home, origin)), ensure_ascii=False, indent=1))
+    return 0
 
 
 def _accounts(setting: Setting) -> "Accounts":

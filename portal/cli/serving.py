@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from portal.cli.dooring import LISTEN, Listen, Origin, in_french
+from portal.cli.dooring import LISTEN, Listen, Origin, ended, in_french
 from portal.cli.setting import Setting
 from portal.cli.words import say
 
@@ -27,7 +27,8 @@ def up(
     root, where = open_root(setting.home, setting.passphrase), origin_of(setting.home, origin)
     if not setting.quiet:
         print(say("door.open", origin=where), file=sys.stderr, flush=True)
-    return serve(setting.home, port, host, beside=door(setting.home, root, where, listen, _now, meaning=in_french))
+    opened = door(setting.home, root, where, listen, _now, told=ended, meaning=in_french)
+    return serve(setting.home, port, host, beside=opened)
 
 
 def worker(

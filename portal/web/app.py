@@ -14,13 +14,14 @@ from portal.web.registry import PAGES, Unlisted
 from portal.web.site import Site
 from portal.web.visit import bare
 from portal.web.words import marked as _
-from schemas.access import NotThere, SignedOut
+from schemas.access import NotThere, SignedOut, TooOften
 from schemas.errors import Malformed, NotVerified, Refused, Say, TryAgain
 
 # Which status a no has, and what the page says above it. The first that fits counts.
 _NO: tuple[tuple[type[Say], int, str], ...] = (
     (Malformed, 400, _("This cannot be read")),
     (NotVerified, 409, _("This does not hold")),
+    (TooOften, 429, _("Not now")),
     (TryAgain, 503, _("Not now")),
     (Refused, 403, _("This is not allowed")),
 )

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from schemas.access import LARGEST_MESSAGE, METHOD, SERVICE, NotThere, Question, SignedOut
+from schemas.access import LARGEST_MESSAGE, METHOD, SERVICE, NotThere, Question, SignedOut, TooOften
 from schemas.errors import Malformed, NotVerified, Refused, Say, TryAgain
 
 DEADLINE = 15.0  # seconds
@@ -23,7 +23,7 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
 _KINDS: dict[str, type[Say]] = {
-    k.__name__: k for k in (SignedOut, NotThere, Malformed, Refused, NotVerified, TryAgain)
+    k.__name__: k for k in (SignedOut, NotThere, TooOften, Malformed, Refused, NotVerified, TryAgain)
 }  # fmt: skip
 
 

@@ -191,6 +191,9 @@ class PostgresEngine:
         db.rollback()
         self._desk.vacuum("shelf" if db.info.get("leading") else "house")
 
+    def index(self, db: Connection, table: Table) -> None:
+        """An upgrade makes them."""
+
     def put_lines(self, db: Connection, columns: Mapping[str, Sequence[Any]]) -> None:
         names = [c.name for c in LINE.c]
         self._stage(db, LINE, names, columns, "id")

@@ -158,6 +158,10 @@ class SqliteEngine:
         own.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         db.rollback()
 
+    def index(self, db: Connection, table: Table) -> None:
+        for each in table.indexes:
+            each.create(db, checkfirst=True)
+
     def put_lines(self, db: Connection, columns: Mapping[str, Sequence[Any]]) -> None:
         names = [c.name for c in LINE.c]
         statement = f"INSERT OR ROLLBACK INTO line ({', '.join(names)}) VALUES ({_marks(names)})"  # noqa: S608

@@ -1,6 +1,5 @@
 """Where an agency stands, and what waits for somebody: counts and codes."""
 
-from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +7,7 @@ from ledger.canonical import read_instant
 from ledger.entry import History
 from ledger.mandate import fold
 from ledger.orders import Answer as Answered, InfringementNotice
-from pipelines import status, trace
+from pipelines import status
 from pipelines.host.wire import Asked
 from pipelines.reception.desk import Answer, Answers, Visit
 from schemas.access import Question
@@ -24,19 +23,18 @@ def state(visit: Visit, asked: Asked) -> Any:  # noqa: ARG001 - the agency was r
     """`needs`: what waits, the most pressing first, each a code and what it is about."""
     agency, desk = visit.named, visit.desk
     reading = desk.logs.read(agency)
-    history = reading.history if reading else _none(agency)
+    history = reading.counting if reading else _none(agency)
     found = status.of_agency(desk.home, agency, history, visit.at)
-    asides = Counter(a.reason for a in trace.quarantine(desk.home, agency))
     flows = [_flow(f, visit.at) for f in found.flows]
     hidden = reading.hidden(visit.at) if reading else frozenset()
     said = found.contract_json() | {
         "at": _text(visit.at),
         "held": dict(found.held or {}),
-        "aside": [{"reason": r, "count": n} for r, n in sorted(asides.items(), key=lambda i: (-i[1], i[0]))],
+        "aside": [{"reason": r, "count": n} for r, n in sorted(found.reasons.items(), key=lambda i: (-i[1], i[0]))],
         "flows": flows,
         "log": {"size": reading.size if reading else 0, "last_at": _last(reading, hidden) if reading else None},
     }
-    return said | {"needs": _needs(found, flows, history, sum(asides.values()), visit.at)}
+    return said | {"needs": _needs(found, flows, history, found.aside or 0, visit.at)}
 
 
 def _flow(f: status.Flow, at: datetime) -> dict[str, Any]:
@@ -70,7 +68,9 @@ def _needs(
 
 
 def _last(reading: Any, hidden: frozenset[int]) -> str | None:
-    return next((_text(v.at) for v in reversed(reading.history.lines) if v.number not in hidden), None)
+    shown = (n for n in range(reading.size, 0, -1) if n not in hidden)
+    lines = (reading.lines.get(n) for n in shown)
+    return next((_text(line.at) for line in lines if line is not None), None)
 
 
 def _none(agency: AgencyCode) -> History:

@@ -4,26 +4,27 @@ What the law seals (R50) is shown as an entry of which nothing is said; its leaf
 since without them nothing after it could be checked. docs/specs/instruction-log.md has the bytes.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
-from ledger.entry import KINDS, Entry, Instruction, Line, Receipt, body_of
+import numpy as np
+
+from ledger.browsing import COUNTS, Under
+from ledger.entry import Instruction, Line, body_of
 from ledger.orders import Given
 from ledger.tree import leaf_hash
 from pipelines.host.wire import Asked
-from pipelines.instructing import kind_of, stated
+from pipelines.instructing import stated
 from pipelines.reception.desk import Answer, Answers, Visit
-from pipelines.reception.logs import Reading
+from pipelines.reception.logs import NAMING, Reading, word
 from pipelines.reception.tables import stamp
 from schemas.access import NotThere, Question
 from schemas.errors import Malformed
 
 PAGE = 25
 _MOST_PROOFS = 50
-# Kinds as the timeline calls them. An instruction is called by what it does (`pipelines.instructing.kind_of`).
-_NAMES = {1: "synchronise", 2: "withdrawal", 3: "receipt", 4: "window", 5: "erased", 19: "anchored", 20: "handed",
-          21: "fulfilled", 22: "exceeded"}  # fmt: skip
 # Filters: what somebody looks for, and the kinds that are it.
 SORTS: dict[str, frozenset[str]] = {
     "instructions": frozenset({
@@ -35,6 +36,7 @@ SORTS: dict[str, frozenset[str]] = {
     "law": frozenset({"legal_obligation", "legal_notice", "infringement", "answer", "withheld"}),
     "proofs": frozenset({"anchored"}),
 }  # fmt: skip
+_OF_LAW = SORTS["law"]
 # What says nothing to a reader, or means something on the shelf alone.
 _SILENT = frozenset({"again", "signatory", "agency"})
 
@@ -50,16 +52,11 @@ def timeline(visit: Visit, asked: Asked) -> Any:
     reading = visit.desk.logs.read(visit.named)
     if reading is None:
         return {"size": 0, "entries": [], "next": None}
-    found: list[dict[str, Any]] = []
-    for entry in _downwards(visit, reading, before or reading.size + 1):
-        day = (entry["at"] or "")[:10]
-        wanted = (
-            (not sort or entry["kind"] in SORTS[sort])
-            and (not system or system in _systems(entry))
-            and (not since or (day and since <= day))
-            and (not until or (day and day <= until))
-        )
-        if wanted:
+    hidden, found = reading.hidden(visit.at), []
+    for number in _downwards(reading, before or reading.size + 1, sort, system, since, until):
+        entry = _said(reading, number, number in hidden)
+        # Again, now that it is open: it may be one of which nothing is said.
+        if (not sort or entry["kind"] in SORTS[sort]) and (not system or system in _systems(entry)):
             found.append(entry)
         if len(found) > PAGE:
             break
@@ -67,10 +64,28 @@ def timeline(visit: Visit, asked: Asked) -> Any:
     return {"size": reading.size, "entries": shown, "next": shown[-1]["number"] if len(found) > PAGE else None}
 
 
-def _downwards(visit: Visit, reading: Reading, before: int) -> Iterator[dict[str, Any]]:
-    hidden = reading.hidden(visit.at)
-    for number in range(min(before, reading.size + 1) - 1, 0, -1):
-        yield _said(reading, number, number in hidden)
+def _downwards(reading: Reading, before: int, sort: str, system: str, since: str, until: str) -> Iterator[int]:
+    """The numbers of the entries that fit, the newest first. By column: a filter may fit one of a hundred thousand."""
+    b = reading.browsed
+    end = min(before, reading.size + 1) - 1
+    fits = np.ones(end, bool)
+    if sort:
+        # What is withheld goes by another word than its own: it is looked at again.
+        fits &= np.isin(b.named[:end], [n for n, name in enumerate(b.words) if name in SORTS[sort] or name in _OF_LAW])
+    if system:
+        fits &= (b.systems[:end] & NAMING.bits([system])) != 0
+    if since:
+        fits &= b.days[:end] >= _day(since)
+    if until:
+        fits &= b.days[:end] <= _day(until)
+    return (int(n) + 1 for n in np.flatnonzero(fits)[::-1])
+
+
+def _day(text: str) -> int:
+    """2026-01-05 as 20260105: also what is no day of the calendar has its place between two. Raises Malformed."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise Malformed("there is no such filter")
+    return int(text.replace("-", ""))
 
 
 def _said(reading: Reading, number: int, hidden: bool) -> dict[str, Any]:
@@ -81,16 +96,9 @@ def _said(reading: Reading, number: int, hidden: bool) -> dict[str, Any]:
         return {"number": number, "at": stamp(line.at), "kind": "withheld", "id": None, "body": {}}
     body = {k: v for k, v in body_of(line.entry).items() if k not in _SILENT and v not in (None, [], {})}
     return {
-        "number": number, "at": stamp(line.at), "kind": _kind(line.entry), "id": getattr(line.entry, "id", None),
+        "number": number, "at": stamp(line.at), "kind": word(line.entry), "id": getattr(line.entry, "id", None),
         "body": body,
     }  # fmt: skip
-
-
-def _kind(entry: Entry) -> str:
-    if isinstance(entry, Instruction):
-        return entry.does
-    number = KINDS[type(entry)]
-    return _NAMES[number] if number in _NAMES else kind_of(entry)  # type: ignore[arg-type]
 
 
 def _systems(entry: dict[str, Any]) -> list[str]:
@@ -108,19 +116,18 @@ def shown(visit: Visit, asked: Asked) -> Any:
     line = reading.lines.get(number)
     if line is None or hidden or not isinstance(line.entry, Instruction | Given):
         return said
-    now = {s.entry.id: s for s in stated(reading.history, visit.at)}[line.entry.id]
+    now = {s.entry.id: s for s in stated(reading.counting, visit.at)}[line.entry.id]
     ended = stamp(now.withdrawn_from) if now.withdrawn_from else None
     return said | {"state": now.state, "withdrawn_from": ended, "under": _under(reading, line)}
 
 
 def _under(reading: Reading, line: Line) -> dict[str, Any]:
     """The deliveries that came in under an instruction."""
-    mine = getattr(line.entry, "id", "")
-    receipts = [(n, v.entry) for n, v in reading.lines.items() if isinstance(v.entry, Receipt)]
-    those = [(n, r) for n, r in receipts if mine in r.instructions]
-    names = ("read", "stored", "unchanged", "quarantined", "withheld")
-    counts = {name: sum(getattr(c, name) for _, r in those for c in r.tables.values()) for name in names}
-    return {"deliveries": len(those), "last": [n for n, _ in those[-10:]][::-1], "counts": counts}
+    found = reading.under.get(getattr(line.entry, "id", ""), Under())
+    return {
+        "deliveries": found.deliveries, "last": list(found.last[::-1]),
+        "counts": dict(zip(COUNTS, found.counts, strict=True)),
+    }  # fmt: skip
 
 
 # -- what a browser checks ---------------------------------------------------------------------------------------------
@@ -130,7 +137,7 @@ def checkpoint(visit: Visit, asked: Asked) -> Any:  # noqa: ARG001 - the agency 
     """The signed head as a note (C2SP tlog-checkpoint), and the verifier key of its log."""
     reading = _log(visit)
     visit.about = str(reading.size)
-    note = reading.opened.checkpoint.decode()
+    note = reading.checkpoint.decode()
     return {"note": note, "key": visit.desk.logs.verifier(visit.named), "size": reading.size}
 
 
@@ -151,16 +158,15 @@ def entry(visit: Visit, asked: Asked) -> Any:
 
 
 def _proved(reading: Reading, number: int, size: int, hidden: bool) -> dict[str, Any]:
-    at, opened = number - 1, reading.opened
-    bare = hidden or not opened.salts[at]
+    leaf, opened = reading.browsed.leaf(number), None if hidden else reading.browsed.content(number)
     return {
         "number": number,
-        "index": at,
-        "leaf": _b64(opened.leaves[at]),
-        "hash": _b64(leaf_hash(opened.leaves[at])),
-        "content": None if bare else _b64(opened.contents[at]),
-        "salt": None if bare else _b64(opened.salts[at]),
-        "proof": [_b64(h) for h in reading.tree.inclusion(at, size)],
+        "index": number - 1,
+        "leaf": _b64(leaf),
+        "hash": _b64(leaf_hash(leaf)),
+        "content": None if opened is None else _b64(opened[0]),
+        "salt": None if opened is None else _b64(opened[1]),
+        "proof": [_b64(h) for h in reading.tree.inclusion(number - 1, size)],
     }
 
 

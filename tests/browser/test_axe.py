@@ -1,0 +1,150 @@
+"""No barrier that axe-core finds, on any page, in both languages, on a desk and on a telephone, by day and by night.
+
+The pages are those of the list (`portal.web.registry`): a new one is looked at without being named here, and one that
+cannot be reached with the addresses below fails. axe-core finds what a machine can (WCAG 2.2 A and AA, and its own best
+practices); what it cannot is looked at by people.
+"""
+
+import datetime as dt
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page
+from sqlalchemy import select
+
+from pipelines.reception import sessions, tables
+from pipelines.reception.tables import ACCOUNT
+from pipelines.reception.vault import Vault
+from portal.web.registry import PAGES, Page as Listed
+from schemas.access import TABLE, Needs, Role
+from schemas.home import Home
+from store.keys import open_root
+from tests.browser.test_door import DESK, TELEPHONE, Served, chromium, opened, served  # noqa: F401 - fixtures
+from tests.functional.web.test_matrix import path_of
+
+LANGUAGES = ("fr-FR", "en-GB")
+SCHEMES = ("light", "dark")
+SHOWN = [p for p in PAGES if p.method == "GET" and not p.script and not p.path.startswith("/static/")]
+# Pages that answer with a file or send elsewhere have nothing to look at; each says why.
+NOT_LOOKED_AT: dict[str, str] = {}
+AXE = Axe()
+
+
+def role_of(page: Listed) -> Role | None:
+    """Somebody who is shown a page; None: whoever is not signed in."""
+    if page.needs is Needs.NOTHING:
+        return None
+    able = frozenset.intersection(*(TABLE[q].roles for q in page.asks if TABLE[q].needs is not Needs.NOTHING))
+    # An operator is of every agency: they are shown the choice of one, where others are sent on to theirs.
+    order = [Role.OPERATOR] if page.needs is Needs.SESSION else list(Role)[::-1]
+    return next(role for role in order if role in able)
+
+
+@pytest.fixture(scope="module")
+def people(served: Served, chromium: Browser) -> Iterator[dict[tuple[Role | None, str], BrowserContext]]:  # noqa: F811
+    """Somebody of each role in each language, signed in."""
+    home = Home.at(served.home)
+    engine, vault, now = tables.accounts(home), Vault.of(home, open_root(home)), dt.datetime.now(dt.UTC)
+    found: dict[tuple[Role | None, str], BrowserContext] = {}
+    for role, language in itertools.product((None, *Role), LANGUAGES):
+        context = found[role, language] = opened(chromium, language)
+        if role is None:
+            continue
+        email = f"axe.{role}@agence.example"
+        if language == LANGUAGES[0]:
+            until = ["--until", f"{now + dt.timedelta(days=30):%Y-%m-%d}"] if role is Role.AUDITOR else []
+            agency = [] if role is Role.OPERATOR else ["--agency", "A0001"]
+            served.run("door", "invite", "--role", role, "--email", email, *agency, *until)
+        with engine.begin() as db:
+            mark = vault.mark("email", email)
+            account = db.execute(select(ACCOUNT.c.id).where(ACCOUNT.c.email_mark == mark)).scalar_one()
+            token = sessions.begin(db, account, "passkey", now)
+        cookie: Any = {"name": "__Host-session", "value": token, "domain": "localhost", "path": "/", "secure": True,
+                       "httpOnly": True, "sameSite": "Lax"}  # fmt: skip
+        context.add_cookies([cookie])
+    yield found
+    for context in found.values():
+        context.close()
+    engine.dispose()
+
+
+def barriers(page: Page, name: str) -> list[str]:
+    """What axe-core finds on a page as it stands, in both sizes and both schemes."""
+    found = []
+    for size, scheme in itertools.product((DESK, TELEPHONE), SCHEMES):
+        page.set_viewport_size(size)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        told = AXE.run(page)
+        for each in told.response["violations"]:
+            those = [node["target"] for node in each["nodes"]][:3]
+            found.append(f"{name} {size['width']} {scheme}: {each['id']} {those}")
+        assert told.response["url"].startswith("http://localhost")
+        if folder := os.environ.get("SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / f"{name.strip('/').replace('/', '-')}-{size['width']}-{scheme}.png")
+    return found
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("listed", SHOWN, ids=lambda listed: listed.path)
+def test_no_barrier_on_a_page(
+    served: Served,  # noqa: F811
+    people: dict[tuple[Role | None, str], BrowserContext],
+    listed: Listed,
+    language: str,
+) -> None:
+    if listed.name in NOT_LOOKED_AT:
+        assert NOT_LOOKED_AT[listed.name]
+        return
+    path = path_of(listed, "A0001")
+    if listed.path == "/invitation/{token}":
+        path = served.invite("axe.invited@agence.example").removeprefix(served.origin)
+    page = people[role_of(listed), language].new_page()
+    answer = page.goto(served.origin + path)
+    assert answer is not None
+    # A page that is not reached is not looked at: give its parts in PARTS or ASKED of the tenants' matrix.
+    assert (answer.status, page.url.split("?")[0]) == (200, served.origin + path.split("?")[0])
+    assert page.evaluate("document.documentElement.lang") == language[:2]
+    assert barriers(page, f"{listed.path} {language[:2]}") == []
+    page.close()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("path", ["/nothing", "/a/A0002", "/a/A0001/log?since=2099-01-01", "/sign-in#wrong", "/error"])
+def test_no_barrier_on_what_is_shown_when_something_is_not_as_hoped(
+    served: Served,  # noqa: F811
+    people: dict[tuple[Role | None, str], BrowserContext],
+    path: str,
+    language: str,
+) -> None:
+    page = people[Role.READER if path.startswith("/a") else None, language].new_page()
+    page.goto(served.origin + ("/sign-in" if path == "/error" else path))
+    if path == "/sign-in#wrong":
+        page.locator("#email").fill("nobody@agence.example")
+        page.locator("#password").fill("quatre mots sans rapport")
+        page.locator("#code").fill("000000")
+        page.locator("form[action='/sign-in'] button").click()
+        page.locator("[role=alert]:visible").wait_for()
+    if path == "/error":  # a form that was not shown
+        page.evaluate("document.querySelectorAll('[name=form]').forEach((e) => { e.value = 'x'; })")
+        page.locator("form[action='/language'] button").click()
+        page.wait_for_url("**/language")
+    assert barriers(page, f"{path} {language[:2]}") == []
+    page.close()
+
+
+def test_axe_would_find_a_barrier(served: Served, people: dict[tuple[Role | None, str], BrowserContext]) -> None:  # noqa: F811
+    """The look itself is looked at: a page with two barriers made on purpose."""
+    page = people[None, "fr-FR"].new_page()
+    page.goto(f"{served.origin}/sign-in")
+    page.evaluate(
+        "document.querySelector('label[for=email]').remove(); document.documentElement.removeAttribute('lang')"
+    )
+    found = " ".join(barriers(page, "broken"))
+    assert " label " in found
+    assert " html-has-lang " in found
+    page.close()
