@@ -147,12 +147,15 @@ def read(path: Path) -> Draft | Paper:
     return parse(content, path.parent)
 
 
-def parse(content: Mapping[str, Any], folder: Path) -> Draft | Paper:
-    """The instruction in a parsed file; `document` is looked for in `folder`. Raises Malformed."""
+def parse(content: Mapping[str, Any], folder: Path, document_sha256: str | None = None) -> Draft | Paper:
+    """The instruction in a parsed file; `document` is looked for in `folder`. Raises Malformed.
+
+    `document_sha256`: the digest of a document that is not here, in the place of the document.
+    """
     if "kind" not in content:
         raise Malformed("missing field: kind", "See docs/specs/mandate.md.")
     form = FORMS[_word(content, "kind", KINDS)]
-    _closed(content, form)
+    _closed({"document": None, **content} if document_sha256 else content, form)
     if form.kind is orders.Synchronise and not set(content) & set(SECOND):
         return _first_form(content, folder)
     if form.kind is orders.Synchronise and "channel" not in content:
@@ -161,7 +164,7 @@ def parse(content: Mapping[str, Any], folder: Path) -> Draft | Paper:
         n for n in (*form.required, *form.optional) if n in FIELDS and (n, form.kind) != ("tables", orders.Restrict)
     ]
     values = dict(form.fixed) | {name: form.reader(name)(content, name, folder) for name in names}
-    values["document_sha256"] = values.pop("document")
+    values["document_sha256"] = values.pop("document") or document_sha256
     acknowledgement = values.pop("acknowledgement", None)
     signatory = values.pop("signed_by", None)
     rows = None

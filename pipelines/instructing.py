@@ -24,7 +24,7 @@ from schemas.window import midnight
 from store import register, signatories
 from store.agency import Shelf, is_held
 from store.house import House
-from store.keys import Keyring, open_root
+from store.keys import Keyring, Root, open_root
 
 # Stands for rows and names that nobody has a key for yet.
 NO_ROW = f"REF-{'0' * 32}"
@@ -76,10 +76,12 @@ def by_agency(said: Paper) -> bool:
 class Desk:
     """The logs of a home, for whoever records and reads what the agencies say."""
 
-    def __init__(self, home: Home, passphrase: str | None = None) -> None:
+    def __init__(self, home: Home, passphrase: str | None = None, root: Root | None = None) -> None:
+        """`root`: of a home that was opened before."""
         self.home = home
-        House.open(home).db.close()
-        self._root = open_root(home, passphrase)
+        if root is None:
+            House.open(home).db.close()
+        self._root = root or open_root(home, passphrase)
         self._keys = LogKeys(home, self._root)
 
     def log(self, agency: AgencyCode) -> Log:

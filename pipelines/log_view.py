@@ -11,44 +11,59 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ledger.evidence import Opened, withheld
+from ledger.browsing import Browsed, Naming
+from ledger.evidence import secrets
 from ledger.keys import LogKeys
 from ledger.leaf import origin
 from ledger.log import Log
+from ledger.orders import LegalNotice, LegalObligation
 from ledger.passkeys import Passkeys
 from ledger.signatures import Enrolled
 from ledger.stored import Keys
-from ledger.tree import Tree, leaf_hash
+from ledger.tree import Tree
 from schemas.errors import Malformed
 
 # As many leaves as a page may ask for at once.
 MOST = 200
+# For who looks at leaves alone.
+_NAMELESS = Naming(lambda entry: "", (), lambda entry: ())  # noqa: ARG005
+
+
+def closed(log: Browsed, at: datetime) -> frozenset[int]:
+    """Numbers of the entries that the agency may not be shown at an instant (`ledger.evidence.withheld`)."""
+    if not any(isinstance(e, LegalNotice | LegalObligation) for e in log.counting.entries):
+        return frozenset()
+    places, ids = secrets(log.counting.lines, at)
+    # A receipt has no id of its own that something else could name: to look once is enough.
+    return frozenset(n + 1 for n in places) | log.naming(ids)
 
 
 @dataclass(frozen=True, slots=True)
 class LogView:
-    """One log that holds, as of one reading. `hidden`: leaves whose content is closed."""
+    """One log that holds, as of one reading: a leaf is read when it is asked for. `hidden`: numbers of the entries
+    whose content is closed."""
 
-    opened: Opened
+    log: Browsed
     hidden: frozenset[int]
-    key: str
-    tree: Tree
     passkeys: Passkeys
 
     @classmethod
     def of(cls, log: Log, keys: LogKeys, now: datetime) -> "LogView":
         """`now`: what the clock says; a sealed notice is shown from its release on. Raises NotVerified."""
-        verifier = str(keys.verifier(log.agency))
-        opened = Opened.of(log.files(), log.agency, Keys(verifier, keys.of_salts(log.agency)))
-        hidden = withheld(opened.history.lines, now) | opened.destroyed
-        tree = Tree(leaf_hash(raw) for raw in opened.leaves)
-        return cls(opened, hidden, verifier, tree, Passkeys.of(opened.history))
+        opening = Keys(str(keys.verifier(log.agency)), keys.of_salts(log.agency))
+        browsed = Browsed(log.agency, log.path, opening).grown(log.checkpoint(), _NAMELESS)
+        return cls(browsed, closed(browsed, now), Passkeys.of(browsed.counting))
+
+    @property
+    def tree(self) -> Tree:
+        """It may have grown since: ask it for no more leaves than `log.size`."""
+        return self.log.tree
 
     def checkpoint(self) -> dict[str, Any]:
         """The question `log.checkpoint`: the signed head, and the key that it is to be checked with."""
         return {
-            "origin": origin(self.opened.history.agency), "key": self.key, "size": self.tree.size,
-            "note": self.opened.checkpoint.decode(),
+            "origin": origin(self.log.agency), "key": self.log.keys.verifier, "size": self.log.size,
+            "note": self.log.checkpoint.decode(),
         }  # fmt: skip
 
     def entries(self, first: int, count: int, size: int | None = None) -> dict[str, Any]:
@@ -70,8 +85,8 @@ class LogView:
         return {"first": first, "second": whole, "proof": _texts(proof)}
 
     def _size(self, size: int | None) -> int:
-        whole = self.tree.size if size is None else size
-        if not 0 <= whole <= self.tree.size:
+        whole = self.log.size if size is None else size
+        if not 0 <= whole <= self.log.size:
             raise Malformed("the log has fewer leaves than that", "Ask for a head that this log had.")
         return whole
 
@@ -88,7 +103,7 @@ class LogView:
         """The leaf by which a passkey stood when a leaf was signed."""
         return max(
             line.number - 1
-            for line in self.opened.history.lines
+            for line in self.log.kept
             if isinstance(line.entry, Enrolled)
             and line.entry.id == credential
             and line.number in self.passkeys.enrolments
@@ -96,12 +111,12 @@ class LogView:
         )
 
     def _entry(self, index: int, size: int) -> dict[str, Any]:
-        closed = index in self.hidden
+        opened = None if index + 1 in self.hidden else self.log.content(index + 1)
         return {
             "index": index,
-            "leaf": self.opened.leaves[index].decode(),
-            "content": None if closed else self.opened.contents[index].decode(),
-            "salt": None if closed else self.opened.salts[index].hex(),
+            "leaf": self.log.leaf(index + 1).decode(),
+            "content": None if opened is None else opened[0].decode(),
+            "salt": None if opened is None else opened[1].hex(),
             "proof": _texts(self.tree.inclusion(index, size)),
         }
 

@@ -88,6 +88,17 @@ class Question(StrEnum):
     PACK_ASK = "pack.ask"
     PACK_FILE = "pack.file"
     ACCESS = "access.list"
+    ACT_FORM = "act.form"
+    ACT_PREPARE = "act.prepare"
+    ACT_WITHDRAW = "act.withdraw"
+    ACT_RECORD = "act.record"
+
+    KEYS = "keys.list"
+    KEYS_CHALLENGE = "keys.challenge"
+    KEYS_ENROL = "keys.enrol"
+    KEYS_SIGN_FOR = "keys.sign_for"
+    KEYS_REVOKE = "keys.revoke"
+    KEYS_RULE = "keys.rule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +155,17 @@ TABLE: Mapping[Question, Rule] = {
     Question.PACK_ASK: _of_agency("evidence pack"),
     Question.PACK_FILE: _of_agency("evidence pack"),
     Question.ACCESS: _of_agency("access log"),
+    # To act for an agency is its signatories' alone: no operator, no reader, no auditor.
+    Question.ACT_FORM: _of_agency("log", Role.SIGNATORY),
+    Question.ACT_PREPARE: _of_agency("preview", Role.SIGNATORY),
+    Question.ACT_WITHDRAW: _of_agency("preview", Role.SIGNATORY),
+    Question.ACT_RECORD: _of_agency("log entry", Role.SIGNATORY),
+    Question.KEYS: _of_agency("signing keys"),
+    Question.KEYS_CHALLENGE: _of_agency("signing keys", Role.SIGNATORY),
+    Question.KEYS_ENROL: _of_agency("signing keys", Role.SIGNATORY),
+    Question.KEYS_SIGN_FOR: _of_agency("signing keys", Role.SIGNATORY),
+    Question.KEYS_REVOKE: _of_agency("signing keys", Role.SIGNATORY),
+    Question.KEYS_RULE: _of_agency("signing keys", Role.SIGNATORY),
 }
 
 

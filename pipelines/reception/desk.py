@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from pipelines.host.wire import Asked
+from pipelines.instructing import Desk as InstructionDesk
 from pipelines.premises import Local
 from pipelines.reception import tables
 from pipelines.reception.accounts import Accounts
@@ -17,7 +18,9 @@ from pipelines.reception.packs import Meaning, Packs
 from pipelines.reception.passkeys import Site
 from pipelines.reception.sessions import Session
 from pipelines.reception.vault import Vault
-from schemas.access import Grant, Limits, NotThere, Question, limits
+from pipelines.reception.waiting import Waiting
+from pipelines.signing import SigningDesk
+from schemas.access import Grant, Limits, NotThere, Question, Role, limits
 from schemas.home import Home
 from schemas.ids import AgencyCode
 from store.keys import Root
@@ -37,13 +40,20 @@ class Desk:
     logs: Logs
     journal: Journal
     packs: Packs
+    instructions: InstructionDesk
+    signing: SigningDesk
+    waiting: Waiting
 
     @classmethod
     def of(cls, home: Home, root: Root, site: Site, clock: Callable[[], datetime], meaning: Meaning) -> "Desk":
         vault, engine, premises = Vault.of(home, root), tables.accounts(home), Local(home, root)
         journal = Journal(tables.access(home), vault)
         packs = Packs(home, root, engine, vault, clock, meaning)
-        return cls(home, root, site, vault, engine, Accounts(engine, vault), premises, Logs(home, root), journal, packs)
+        instructions = InstructionDesk(home, root=root)
+        return cls(
+            home, root, site, vault, engine, Accounts(engine, vault), premises, Logs(home, root), journal, packs,
+            instructions, SigningDesk(instructions), Waiting(),
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -71,6 +81,11 @@ class Visit:
         if self.session is None:
             raise NotThere("there is no such page")
         return self.session.account
+
+    @property
+    def acts(self) -> bool:
+        """Whether one of the roles that count here is a signatory's."""
+        return any(g.role is Role.SIGNATORY for g in self.grants)
 
     @property
     def named(self) -> AgencyCode:

@@ -12,13 +12,14 @@ from functools import cached_property
 
 from ledger.browsing import FORGOTTEN, Browsed, Naming, Under
 from ledger.entry import KINDS, Entry, History, Instruction, Line
-from ledger.evidence import secrets
 from ledger.keys import LogKeys
 from ledger.log import Log
-from ledger.orders import LegalNotice, LegalObligation
+from ledger.orders import LegalNotice
+from ledger.passkeys import Passkeys
 from ledger.stored import Keys
 from ledger.tree import Tree
 from pipelines.instructing import kind_of
+from pipelines.log_view import LogView, closed
 from schemas.errors import NotVerified
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
@@ -30,7 +31,7 @@ _KEPT = 32  # logs in memory, and
 _MOST_ENTRIES = 2_000_000  # their entries together: about 200 bytes each
 # Kinds as the pages call them. An instruction is called by what it does (`pipelines.instructing.kind_of`).
 _NAMES = {1: "synchronise", 2: "withdrawal", 3: "receipt", 4: "window", 5: "erased", 19: "anchored", 20: "handed",
-          21: "fulfilled", 22: "exceeded"}  # fmt: skip
+          21: "fulfilled", 22: "exceeded", 23: "enrolled", 24: "revoked", 25: "signed", 26: "signing_rule"}  # fmt: skip
 SYSTEMS = tuple(str(s) for s in System)
 
 
@@ -52,11 +53,16 @@ NAMING = Naming(word, SYSTEMS, systems)
 
 
 class Reading:
-    """One log as of a head. `under`: what came in under each instruction, by its id."""
+    """One log as of a head. `key`: that its heads are checked with; `under`: what came in under each instruction, by
+    its id."""
 
     def __init__(self, log: Log, browsed: Browsed) -> None:
         self._log, self.browsed = log, browsed
         self._hidden: dict[frozenset[str], frozenset[int]] = {}
+
+    @property
+    def key(self) -> str:
+        return self.browsed.keys.verifier
 
     @property
     def size(self) -> int:
@@ -92,6 +98,15 @@ class Reading:
         lines = tuple(line for line in whole.lines if line.number <= self.size)
         return History(self.browsed.agency, self.browsed.head, lines, whole.leaves[: self.size])
 
+    @cached_property
+    def passkeys(self) -> Passkeys:
+        """No receipt is among what an agency signs or enrols."""
+        return Passkeys.of(self.counting)
+
+    def view(self, at: datetime) -> LogView:
+        """What a browser is shown of it at an instant."""
+        return LogView(self.browsed, self.hidden(at), self.passkeys)
+
     def hidden(self, at: datetime) -> frozenset[int]:
         """Numbers of the entries that the agency may not be shown at an instant."""
         entries = self.counting.entries
@@ -100,15 +115,8 @@ class Reading:
             if isinstance(e, LegalNotice) and e.sealed and (e.released_from is None or at < e.released_from)
         )  # fmt: skip
         if sealed not in self._hidden:
-            self._hidden[sealed] = self._withheld(at)
+            self._hidden[sealed] = closed(self.browsed, at)
         return self._hidden[sealed]
-
-    def _withheld(self, at: datetime) -> frozenset[int]:
-        if not any(isinstance(e, LegalNotice | LegalObligation) for e in self.counting.entries):
-            return frozenset()
-        places, ids = secrets(self.counting.lines, at)
-        # A receipt has no id of its own that something else could name: to look once is enough.
-        return frozenset(n + 1 for n in places) | self.browsed.naming(ids)
 
 
 class _Lines(Mapping[int, Line]):

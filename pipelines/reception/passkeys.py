@@ -5,8 +5,10 @@ says whose it is, so that there is nothing to try names on.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
@@ -18,6 +20,7 @@ from webauthn import (
     verify_registration_response,
 )
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
+from webauthn.helpers.cose import COSEAlgorithmIdentifier
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
     AuthenticatorSelectionCriteria,
@@ -27,11 +30,15 @@ from webauthn.helpers.structs import (
 )
 from webauthn.registration.verify_registration_response import VerifiedRegistration
 
+from ledger.signatures import Algorithm
 from pipelines.reception.tables import CHALLENGE, PASSKEY, stamp
 from pipelines.reception.vault import digest
 from schemas.errors import NotVerified
 
 GOOD_FOR = timedelta(minutes=5)
+# What a browser signs to come in is the hash of this and of what it was given: never the hash of a leaf, which begins
+# with a zero byte. So nobody can have an instruction signed by asking somebody to sign in (`static/passkey.js`).
+_SIGN_IN = b"depositaire-sign-in/1\n"
 _NAME = "Depositaire"
 
 
@@ -61,12 +68,35 @@ def challenge_to_make(db: Connection, site: Site, account: str, name: str, at: d
     return found
 
 
-def made(engine: Engine, site: Site, account: str, said: str, at: datetime) -> VerifiedRegistration:
+def challenge_to_enrol(
+    db: Connection, site: Site, account: str, name: str, known: Sequence[bytes], at: datetime
+) -> dict[str, Any]:
+    """What a browser is asked to make a passkey with that signs, and does not sign in: not discoverable, so that nobody
+    is offered it at the door. `known`: those that the device may have already."""
+    options = generate_registration_options(
+        rp_id=site.domain,
+        rp_name=_NAME,
+        user_id=sha256(f"{account} {name}".encode()).digest(),
+        user_name=name,
+        exclude_credentials=[PublicKeyCredentialDescriptor(id=i) for i in known],
+        authenticator_selection=AuthenticatorSelectionCriteria(
+            resident_key=ResidentKeyRequirement.DISCOURAGED, user_verification=UserVerificationRequirement.REQUIRED
+        ),
+        supported_pub_key_algs=[COSEAlgorithmIdentifier(a) for a in Algorithm],
+    )
+    _keep(db, options.challenge, "enrol", account, at)
+    found: dict[str, Any] = json.loads(options_to_json(options))
+    return found
+
+
+def made(
+    engine: Engine, site: Site, account: str, said: str, at: datetime, purpose: str = "make"
+) -> VerifiedRegistration:
     """The passkey that a browser made. Raises NotVerified."""
     try:
         return verify_registration_response(
             credential=said,
-            expected_challenge=_used(engine, said, "make", account, at),
+            expected_challenge=_used(engine, said, purpose, account, at),
             expected_rp_id=site.domain,
             expected_origin=site.origin,
             require_user_verification=True,
@@ -85,7 +115,7 @@ def keep(db: Connection, account: str, made: VerifiedRegistration, at: datetime)
 def challenge_to_show(db: Connection, site: Site, at: datetime) -> dict[str, Any]:
     """What a browser is asked to sign in with: any passkey that it has for this site."""
     options = generate_authentication_options(rp_id=site.domain, user_verification=UserVerificationRequirement.REQUIRED)
-    _keep(db, options.challenge, "show", None, at)
+    _keep(db, sha256(_SIGN_IN + options.challenge).digest(), "show", None, at)
     found: dict[str, Any] = json.loads(options_to_json(options))
     return found
 

@@ -62,6 +62,22 @@ PASSKEY = Table(
     Column("made_at", String, nullable=False),
 )
 
+# Passkeys that sign for an agency. What each may is in the agency's log; here is only how a browser finds it, and what
+# waits for the signature of one that stands.
+SIGNING_KEY = Table(
+    "signing_key",
+    META,
+    Column("credential", String, primary_key=True),  # CRD-…, from the public key
+    Column("id", LargeBinary, nullable=False),  # the authenticator's name for it
+    Column("account", String, nullable=False, index=True),
+    Column("agency_mark", String, nullable=False, index=True),
+    Column("public_key", LargeBinary, nullable=False),  # SubjectPublicKeyInfo (DER)
+    Column("algorithm", Integer, nullable=False),
+    Column("function", String, nullable=False),
+    Column("sign_count", Integer, nullable=False),
+    Column("made_at", String, nullable=False),
+)
+
 CHALLENGE = Table(
     "challenge",
     META,

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi.openapi.utils import get_openapi
 
 from portal.web.app import app
+from portal.web.pages.register import KINDS as REGISTER_KINDS
 from portal.web.reception import Reception
 from portal.web.registry import PAGES, Page
 from portal.web.site import Site
@@ -21,6 +22,13 @@ from schemas.errors import TryAgain
 
 _HTML, _JSON, _PLAIN = "text/html", "application/json", "text/plain"
 _FORM = "application/x-www-form-urlencoded"
+# Pages that are files to take away, and their kinds; one that is not ready leads to the page that says so.
+_FILES = {
+    "/a/{agency}/audit/evidence/file": ("application/zip",),
+    "/a/{agency}/audit/openlineage": ("application/x-ndjson",),
+    "/a/{agency}/audit/register/{form}": tuple(kind.partition(";")[0] for kind in REGISTER_KINDS.values()),
+    "/a/{agency}/audit/certificates/{number}/file": (_JSON,),
+}
 # What a page may answer besides what it is for.
 _NO = {
     "400": "Something of it cannot be read.",
@@ -71,7 +79,9 @@ def _detail(operation: dict[str, Any], page: Page) -> None:
 
 
 def _served(page: Page, kind: str) -> tuple[str, ...]:
-    return ("text/css", "text/javascript", "image/svg+xml") if page.path.startswith("/static/") else (kind,)
+    if page.path.startswith("/static/"):
+        return ("text/css", "text/javascript", "image/svg+xml")
+    return _FILES.get(page.path, (kind,))
 
 
 def _answer(why: str, *kinds: str) -> dict[str, Any]:

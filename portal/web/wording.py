@@ -1,12 +1,15 @@
 """Entries of the log, and what waits, in words: what the log calls by a code is said as the law or the trade does."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from portal.web.acts import function_word
 from portal.web.words import Language, catalogue, marked as _
 from schemas.fields import Category, Scope
 from schemas.ids import AGENCY_SYSTEMS, System
+from schemas.records import RECORDS
 
 SYSTEMS = tuple(str(s) for s in AGENCY_SYSTEMS)
 SYSTEMS_WITH_PORTAL = tuple(str(s) for s in System)
@@ -17,6 +20,7 @@ SORTS: Mapping[str, str] = {
     "deliveries": _("Deliveries"),
     "leaving": _("Returns and erasures"),
     "law": _("What the law says"),
+    "keys": _("Signing passkeys"),
     "proofs": _("Timestamps"),
 }
 
@@ -45,6 +49,10 @@ _TITLES: Mapping[str, str] = {
     "handed": _("Data handed over"),
     "fulfilled": _("Instruction carried out"),
     "anchored": _("Log timestamped by an authority"),
+    "enrolled": _("Signing passkey enrolled"),
+    "revoked": _("Signing passkey revoked"),
+    "signed": _("Signature by a passkey"),
+    "signing_rule": _("Rule on what counts without a signature"),
     "withheld": _("Entry that may not be shown yet"),
     "forgotten": _("Entry whose content was destroyed"),
 }
@@ -70,6 +78,8 @@ _LABELS: Mapping[str, str] = {
     "code_version": _("Version of the programme"), "run": _("Run"), "document_sha256": _("Digest of the document"),
     "policy_sha256": _("Digest of the privacy policy"), "sha256": _("Digest of the file"),
     "certificate_sha256": _("Digest of the certificate"), "checkpoint_sha256": _("Digest of the head"),
+    "credential": _("Signing passkey"), "function": _("Function"), "invited_by": _("Invited by"),
+    "origin": _("Address of the pages"), "required": _("Only what is signed counts"),
     "response_sha256": _("Digest of the timestamp"), "capability": _("Digest of the permission"),
 }  # fmt: skip
 
@@ -96,7 +106,9 @@ _WORDS: Mapping[str, str] = {
     "professional": _("professional life"), "technical": _("technical"), "co_owner": _("co-owners"),
     "tenant": _("tenants"), "landlord": _("landlords"), "manager": _("managers"), "operator": _("operator"),
     "reader": _("reader"), "signatory": _("signatory"), "auditor": _("auditor"), "password": _("password and code"),
-    "passkey": _("passkey"),
+    "passkey": _("passkey"), "unsigned": _("not signed: it allows nothing"), "standing": _("may sign"),
+    "revoked": _("revoked"), "lost": _("the device is lost"), "left": _("the person has left"),
+    "replaced": _("replaced by another one"), "doubted": _("somebody else may have it"),
 }  # fmt: skip
 
 _COUNTS: Mapping[str, str] = {
@@ -133,6 +145,48 @@ def facts(entry: Mapping[str, Any], language: Language) -> list[tuple[str, str]]
     """What an entry says, each with its label, in the order in which it is read."""
     say, body = catalogue(language).gettext, entry["body"]
     return [(say(label), _said(name, body[name], language)) for name, label in _LABELS.items() if name in body]
+
+
+def recorded(value: Any) -> str:
+    """A value as the log has it and as the browser compares it (`plain` in static/verify.js): lists by comma and space,
+    nothing as a dash, an object as JSON."""
+    match value:
+        case None | [] | "":
+            return "–"
+        case bool():
+            return str(value).lower()
+        case list():
+            return ", ".join(recorded(v) for v in value)
+        case dict():
+            return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        case _:
+            return str(value)
+
+
+def fields(entry: Mapping[str, Any], language: Language) -> list[tuple[str, str, str, str, bool]]:
+    """Like `facts`, each with its name, with what the log has for it, and whether that is an instant."""
+    say, body = catalogue(language).gettext, entry["body"]
+    return [
+        (name, say(label), _said(name, body[name], language), recorded(body[name]), _is_instant(body[name]))
+        for name, label in _LABELS.items()
+        if name in body
+    ]
+
+
+def columns(change: Mapping[str, Any], language: Language) -> str:
+    """The fields of one table that come or go, as their labels say."""
+    labels = {f.name: f.label_fr if language == "fr" else f.label_en for f in RECORDS[change["table"]].fields}
+    named = [labels[n] for n in change["fields"]]
+    more = f" … ({len(named)})" if len(named) > _MANY else ""
+    return ", ".join(named[:_MANY]) + more
+
+
+def function(text: str, language: Language) -> str:
+    return text if language == "fr" else function_word(text)
+
+
+def _is_instant(value: Any) -> bool:
+    return isinstance(value, str) and _INSTANT.fullmatch(value) is not None
 
 
 def need(code: Mapping[str, Any], language: Language) -> str:
@@ -178,7 +232,7 @@ def _said(name: str, value: Any, language: Language) -> str:
         case dict():
             return _counted(value, language)
         case _:
-            return _reason(value, language) if name == "reason" else word(value, language)
+            return _reason(value, language) if name == "reason" and value not in _WORDS else word(value, language)
 
 
 def _counted(value: Mapping[str, Any], language: Language) -> str:

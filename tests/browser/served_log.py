@@ -25,9 +25,9 @@ STATIC = Path(__file__).parents[2] / "portal" / "web" / "static"
 POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; require-trusted-types-for 'script'"
 CODES = (
     "first", "holds", "key", "head", "shorter", "forked", "missing", "entry", "content", "shown", "signature", "closed",
-    "signed", "unsigned", "unreachable", "unreadable",
+    "signed", "unsigned", "unreachable", "unreadable", "empty",
 )  # fmt: skip
-SIGN_CODES = ("done", "challenge", "shown", "stranger", "again", "refused", "cancelled")
+SIGN_CODES = ("done", "challenge", "shown", "stranger", "again", "refused", "unreachable", "cancelled")
 
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -57,7 +57,7 @@ class ServedLog:
         """Every leaf, as an honest page shows it."""
         view = LogView.of(self.log, self.keys, self.now)
         self.shown = []
-        for line in view.opened.history.lines:
+        for line in filter(None, map(view.log.line, range(1, view.log.size + 1))):
             body = body_of(line.entry)
             signer = view.passkeys.signers.get(line.number, "")
             self.shown.append((line.number - 1, {k: written(v) for k, v in body.items()}, signer))

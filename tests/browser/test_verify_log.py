@@ -77,7 +77,8 @@ def grow(served: ServedLog, times: int = 1) -> None:
 
 def head_of(served: ServedLog) -> tuple[Any, ...]:
     """The leaves of the log, and what the log signs them with."""
-    return LogView.of(served.log, served.keys, LATER).opened.leaves
+    log = LogView.of(served.log, served.keys, LATER).log
+    return tuple(log.leaf(n) for n in range(1, log.size + 1))
 
 
 def signed_head(served: ServedLog, leaves: tuple[bytes, ...], key: Ed25519PrivateKey | None = None) -> dict[str, Any]:
@@ -180,9 +181,12 @@ def test_an_entry_that_was_changed_is_found(context: BrowserContext, served: Ser
         honest = LogView.of(served.log, served.keys, LATER)
 
         def lie(told: dict[str, Any]) -> dict[str, Any]:
-            (entry,) = told["entries"]
-            if entry["index"] != 3:
-                return told
+            entry = told["entries"][3]
+            assert entry["index"] == 3
+
+            def changed_to(other: dict[str, Any]) -> dict[str, Any]:
+                return {**told, "entries": [*told["entries"][:3], other, *told["entries"][4:]]}
+
             changed = {
                 "leaf": entry["leaf"].replace('"kind":7', '"kind":9'),
                 "content": (entry["content"] or "").replace('["lot"]', '["person"]'),
@@ -190,9 +194,9 @@ def test_an_entry_that_was_changed_is_found(context: BrowserContext, served: Ser
                 "proof": entry["proof"][::-1],
             }
             if what == "other":
-                return {**told, "entries": honest.entries(4, 1)["entries"]}
+                return changed_to(honest.entries(4, 1)["entries"][0])
             assert changed[what] != entry[what]
-            return {**told, "entries": [entry | {what: changed[what]}]}
+            return changed_to(entry | {what: changed[what]})
 
         served.lies["entries"] = lie
     assert verdict(context, served) == expected[what]
@@ -264,9 +268,7 @@ def test_a_head_that_is_not_one_is_refused_on_the_first_visit(
 
 def of_the_signed(change: Callable[[dict[str, Any]], Any]) -> Answer:
     def lie(told: dict[str, Any]) -> dict[str, Any]:
-        entry = told["entries"][0]
-        if entry["index"] == 1:
-            change(entry)
+        change(told["entries"][1])
         return told
 
     return lie

@@ -1,7 +1,19 @@
 """The answers, by subject. A question of `schemas.access` without an answer here is refused, and a test tells of it."""
 
 from pipelines.reception.desk import Answers
-from pipelines.reception.questions import audit, evidence, home, inviting, lineage, log, own, register, signing_in
+from pipelines.reception.questions import (
+    acting,
+    audit,
+    evidence,
+    home,
+    inviting,
+    keys,
+    lineage,
+    log,
+    own,
+    register,
+    signing_in,
+)
 
 ANSWERS: Answers = {
     **signing_in.ANSWERS,
@@ -13,4 +25,6 @@ ANSWERS: Answers = {
     **lineage.ANSWERS,
     **register.ANSWERS,
     **evidence.ANSWERS,
+    **acting.ANSWERS,
+    **keys.ANSWERS,
 }

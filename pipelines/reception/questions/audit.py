@@ -34,7 +34,7 @@ def supported(visit: Visit) -> bool:
     reading = visit.desk.logs.read(visit.named)
     if reading is None:
         return False
-    mandate = fold(reading.history, visit.at)
+    mandate = fold(reading.counting, visit.at)
     return any(Purpose.SUPPORT in g.purposes for s in AGENCY_SYSTEMS for g in mandate.for_system(s))
 
 

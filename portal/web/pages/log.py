@@ -42,14 +42,16 @@ def consistency(visit: Here, agency: str, first: Size, second: Size = 0) -> Resp
     return visit.answer(visit.ask(Question.LOG_CONSISTENCY, agency=agency, first=first, second=second))
 
 
-@PAGES.get("/a/{agency}/log/proofs", Question.LOG_ENTRY, script=True)
-def proofs(visit: Here, agency: str, number: Annotated[list[Size], Query(max_length=50)], size: Size = 0) -> Response:
-    """Of the entries with these numbers, in the tree of `size` leaves (0: as it is now)."""
-    return visit.answer(visit.ask(Question.LOG_ENTRY, agency=agency, numbers=number, size=size))
+@PAGES.get("/a/{agency}/log/entries", Question.LOG_ENTRY, script=True)
+def entries(visit: Here, agency: str, first: Size, count: Size = 1, size: Size = 0) -> Response:
+    """Leaves from index `first` on, in the tree of `size` leaves (0: as it is now)."""
+    return visit.answer(visit.ask(Question.LOG_ENTRY, agency=agency, first=first, count=count, size=size))
 
 
 @PAGES.get("/a/{agency}/log/{number}", Question.LOG_SHOWN)
-def entry(visit: Here, agency: str, number: str) -> Response:
+def entry(visit: Here, agency: str, number: str, given: str = "") -> Response:
+    """`given`: somebody comes from having signed it."""
     if not re.fullmatch(r"[1-9][0-9]{0,14}", number):
         raise NotThere("there is no such page")
-    return visit.show("entry.html", entry=visit.ask(Question.LOG_SHOWN, agency=agency, number=int(number)))
+    found = visit.ask(Question.LOG_SHOWN, agency=agency, number=int(number))
+    return visit.show("entry.html", entry=found, given=given == "1")

@@ -28,8 +28,16 @@ async function make(options) {
   return said(made, { attestationObject: text(made.response.attestationObject) });
 }
 
+// What is signed to come in is never what an instruction is signed by: the hash of these words and of what was given,
+// while an instruction's is the hash of a leaf. And any passkey may be shown, not one that the server names.
 async function show(options) {
-  const publicKey = { ...options, challenge: bytes(options.challenge), allowCredentials: named(options.allowCredentials) };
+  const words = new TextEncoder().encode("depositaire-sign-in/1\n");
+  const given = bytes(options.challenge);
+  const both = new Uint8Array(words.length + given.length);
+  both.set(words);
+  both.set(given, words.length);
+  const challenge = new Uint8Array(await crypto.subtle.digest("SHA-256", both));
+  const publicKey = { ...options, challenge, allowCredentials: [] };
   const shown = await navigator.credentials.get({ publicKey });
   const { authenticatorData, signature, userHandle } = shown.response;
   return said(shown, {

@@ -17,9 +17,9 @@ export async function challengeOf(prepared, agency) {
 }
 
 /** What the page shows is what the content says: every field, and the whole of it in [data-content]. */
-export function shownToSign(root, content) {
+export function shownToSign(root, content, leaf) {
   const { body } = JSON.parse(content);
-  if (root.querySelector("[data-field]") === null || !matches(root, body)) throw new Lie("shown");
+  if (root.querySelector("[data-field]") === null || !matches(root, body, leaf)) throw new Lie("shown");
   for (const whole of root.querySelectorAll("[data-content]")) whole.textContent = content;
 }
 
@@ -60,10 +60,12 @@ export async function registration(options) {
 }
 
 async function post(root, said) {
-  const headers = { "Content-Type": "application/json", "X-CSRF-Token": root.dataset.csrf ?? "" };
+  const headers = { "Content-Type": "application/json", "X-Form": root.dataset.form ?? "" };
   const answer = await fetch(root.dataset.post, {
     method: "POST", credentials: "same-origin", headers, body: JSON.stringify(said),
-  });
+  }).catch(() => null);
+  // Whoever hears nothing cannot know what was recorded.
+  if (answer === null || answer.status >= 500) throw new Lie("unreachable");
   // 409: the log has grown meanwhile, or it took too long. What is to be signed is another leaf now.
   if (!answer.ok) throw new Lie(answer.status === 409 ? "again" : "refused");
   return answer.json();
@@ -74,9 +76,16 @@ const jsonIn = (root, name) => JSON.parse(root.querySelector(`script[data-${name
 async function signed(root) {
   const prepared = jsonIn(root, "prepared");
   const challenge = await challengeOf(prepared, root.dataset.agency);
-  shownToSign(root, prepared.content);
+  shownToSign(root, prepared.content, JSON.parse(prepared.leaf));
   const made = await assertion(challenge, root.dataset.relyingParty, jsonIn(root, "passkeys"));
-  return { reference: root.dataset.reference, ...made };
+  return made;
+}
+
+/** Before anybody is asked: a page that shows something else than would be signed is told of at once. */
+async function shownAtOnce(root) {
+  const prepared = jsonIn(root, "prepared");
+  await challengeOf(prepared, root.dataset.agency);
+  shownToSign(root, prepared.content, JSON.parse(prepared.leaf));
 }
 
 /** Bind a page: an element with data-sign or data-register, a button in it, a place for what is said. */
@@ -84,11 +93,14 @@ export function bind(root) {
   const told = root.querySelector("[data-told]");
   const button = root.querySelector("button[data-go]");
   const tell = (code) => { told.dataset.verdict = code; told.textContent = say(root, code); };
+  if (root.hasAttribute("data-sign")) shownAtOnce(root).catch((no) => tell(no instanceof Lie ? no.code : "challenge"));
   button.addEventListener("click", async (event) => {
     event.preventDefault();
     button.disabled = true;
     try {
-      const said = root.hasAttribute("data-sign") ? await signed(root) : await registration(jsonIn(root, "options"));
+      const { reference } = root.dataset;
+      const made = root.hasAttribute("data-sign") ? signed(root) : registration(jsonIn(root, "options"));
+      const said = { reference, ...(await made) };
       const answer = await post(root, said);
       tell("done");
       if (answer.location) window.location.assign(answer.location);

@@ -1,10 +1,7 @@
 // Checks an agency's log in the browser: what the page shows is in the log, and the log is the one seen last time.
 //
-// The server that sends this page could lie in it. So nothing here asks the server for an answer of yes or no: it asks
-// for signatures and proofs, and does the sums itself with the browser's own cryptography (WebCrypto). No library.
-// docs/specs/browser-verification.md says what is asked and answered, and what a browser cannot find out.
-//
-// To believe a page we must know that
+// The server that sends this page could lie in it. So this asks it for signatures and proofs, never for a yes or a no,
+// and does the sums with the browser's own cryptography (docs/specs/browser-verification.md). We must know that
 // 1. the head of the log is signed by the key that this browser pinned on its first visit;
 // 2. the head extends the last one that this browser has seen: no shorter, and proven to begin with the same leaves;
 // 3. each entry shown is a leaf of that head, and commits to the content that stands for it;
@@ -220,18 +217,22 @@ export function plain(value) {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-/** What an element shows: its words; a <time> by its attribute, since people read dates in their own form. */
-const shown = (element) => (element.tagName === "TIME" ? element.dateTime : element.textContent).trim();
+/** What an element shows: its words; <time> and <data> by their attribute: people read dates and codes as words. */
+const shown = (e) => (e.tagName === "TIME" ? e.dateTime : e.tagName === "DATA" ? e.value : e.textContent).trim();
 
-/** 4. Every element with data-field shows the value of that field of the body. */
-export function matches(root, body) {
-  return [...root.querySelectorAll("[data-field]")].every((e) => shown(e) === plain(body?.[e.dataset.field]));
+/** 4. Every element with data-field shows the value of that field of the body, every one with data-leaf of the leaf. */
+export function matches(root, body, leaf = {}) {
+  const says = (name, from) => [...root.querySelectorAll(`[data-${name}]`)]
+    .every((e) => shown(e) === plain(from?.[e.dataset[name]]));
+  return says("field", body) && says("leaf", leaf);
 }
 
-/** A text of the page (data-say-…), with what was found in the place of {words}. The script has no text of its own. */
+/** A text of the page (data-say-…), with what was found in the place of {words}: the script has no text of its own.
+ *  People count entries from one: {number} is {index} and one, {by} is {enrolled} and one. */
 export function say(root, code, words = {}) {
+  const counted = { ...words, number: words.index + 1, by: words.enrolled + 1 };
   const found = root.getAttribute(`data-say-${code}`) ?? code;
-  return found.replaceAll(/\{(\w+)\}/g, (whole, word) => words[word] ?? whole);
+  return found.replaceAll(/\{(\w+)\}/g, (whole, word) => counted[word] ?? whole);
 }
 
 const asJson = async (url) => {
@@ -239,32 +240,43 @@ const asJson = async (url) => {
   must(answer?.ok, "unreachable");
   return answer.json();
 };
+/** What the log answers of these leaves, by index: with one question where they lie close together. */
+async function answered(ask, entries, numbers, size) {
+  const [low, wide] = [numbers[0], numbers.at(-1) - numbers[0] + 1];
+  const told = new Map();
+  for (const [first, count] of wide <= 100 ? [[low, wide]] : numbers.map((n) => [n, 1])) {
+    const found = await ask(`${entries}?first=${first}&count=${count}&size=${size}`);
+    found.entries.forEach((one, i) => told.set(first + i, one));
+  }
+  return told;
+}
 
 /** Check what is shown below an element with data-verify, and say below each entry and at the top what was found. */
 export async function check(root, storage = localStorage, ask = asJson) {
   const { checkpoint, entries, consistency, origin, first } = root.dataset;
-  const verdict = (element, code, words) => {
-    element.dataset.verdict = code;
-    element.textContent = say(root, code, words);
-  };
+  const verdict = (e, code, words) => { e.dataset.verdict = code; e.textContent = say(root, code, words); };
   const top = root.querySelector("[data-verdict-of-all]");
   try {
     const told = await ask(checkpoint);
     must(told.origin === origin, "key");
     const before = seen(storage, origin);
+    const nothing = told.size === 0 && told.note === "" && root.querySelector("[data-entry]") === null;
+    if (nothing && before === null) return verdict(top, "empty"); // nothing was ever recorded: no head to sign
+    must(told.note !== "", "shorter");
     const proofOf = async (one, two) => (await ask(`${consistency}?first=${one}&second=${two}`)).proof;
     const now = await verifiedHead(told, before, proofOf);
     const places = [...root.querySelectorAll("[data-entry]")];
-    const numbers = places.map((p) => Number(p.dataset.entry));
+    const numbers = places.map((p) => Number(p.dataset.entry)).sort((a, b) => a - b); // newest first, or oldest first
     // 4. A page that states a range shows every leaf of it: one that is left out makes a gap.
     const last = first === undefined ? null : Math.min(now.size, Number(first) + Number(root.dataset.count)) - 1;
-    must(last === null || numbers.length === last - Number(first) + 1, "missing");
-    must(last === null || numbers.every((n, i) => n === Number(first) + i), "missing");
+    const every = numbers.length === last - Number(first) + 1 && numbers.every((n, i) => n === Number(first) + i);
+    must(last === null || every, "missing");
+    const all = numbers.length === 0 ? null : await answered(ask, entries, numbers, now.size);
     for (const place of places) {
       const index = Number(place.dataset.entry);
-      const [one] = (await ask(`${entries}?first=${index}&count=1&size=${now.size}`)).entries;
+      const one = all.get(index) ?? { proof: [], leaf: "" };
       const entry = await verifiedEntry(one, now, origin, index);
-      must(matches(place, entry.body), "shown", index);
+      must(matches(place, entry.body, entry.leaf), "shown", index);
       const signer = await verifiedSigner(one, entry, now, origin);
       must((signer?.credential ?? "") === (place.dataset.signedBy ?? ""), "signature", index);
       for (const whole of place.querySelectorAll("[data-content]")) whole.textContent = entry.content ?? "";
@@ -277,7 +289,10 @@ export async function check(root, storage = localStorage, ask = asJson) {
   } catch (lie) {
     const known = lie instanceof Lie ? lie : new Lie("unreadable");
     verdict(top, known.code, { index: known.index });
+    root.querySelector(`[data-entry="${known.index}"]`)?.setAttribute("data-untrue", "");
   }
 }
 
-if (typeof document !== "undefined") for (const root of document.querySelectorAll("[data-verify]")) check(root);
+const checkAll = () => document.querySelectorAll("[data-verify]").forEach((root) => check(root));
+if (typeof document !== "undefined") checkAll();
+globalThis.document?.addEventListener("depositaire:shown", checkAll); // a part of the page was replaced

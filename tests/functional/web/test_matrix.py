@@ -17,8 +17,10 @@ ABSENT = "ZZ999"
 # Values for the parts of a path, and for what follows it, with which a page is served where it may be. A page that
 # needs another one names it here.
 PARTS = {"number": "1", "name": "style.css", "token": "no-such-invitation", "session": "0" * 16,
-         "field": "person.last_name", "form": "json"}  # fmt: skip
+         "field": "person.last_name", "form": "json", "act": "return", "passkey": "CRD-0123456789"}  # fmt: skip
 ASKED = "?number=1&first=1"
+# What these forms are sent empty with is not taken; that they are looked at shows that they were let in.
+NOT_TAKEN = (400, 403, 409)
 AGENCY_PAGES = [p for p in PAGES if p.needs is Needs.AGENCY]
 
 
@@ -81,7 +83,8 @@ def test_each_role_is_served_its_own_and_nothing_else(
         for page, agency in itertools.product(AGENCY_PAGES, AGENCIES):
             status, *_ = asked(browser, page.method, path_of(page, agency))
             if own in (None, agency) and allowed(page, role):
-                assert status < 400, (page.name, role, agency)
+                taken = status < 400 or (page.method == "POST" and status in NOT_TAKEN)
+                assert taken, (page.name, role, agency, status)
             else:
                 assert status == 404, (page.name, role, agency)
 

@@ -10,7 +10,7 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from ledger import deeds, orders
+from ledger import deeds, orders, signatures
 from ledger.entry import KINDS, Entry, Erased, Receipt, Window, Withdrawal
 from pipelines.reception.questions.log import PAGE, SORTS
 from portal.web import wording
@@ -20,6 +20,7 @@ from schemas.ids import AgencyCode, System
 from schemas.mandate import Basis, Duty, Ground, Purpose, RestrictedBy
 from schemas.report import Counts
 from tests.functional.web.conftest import Browser, Door
+from tests.unit.ledger.passkeys_made import SoftPasskey
 
 ROOT = Path(__file__).parents[3]
 AT = dt.datetime(2026, 1, 6, 10, tzinfo=dt.UTC)
@@ -63,7 +64,7 @@ def test_days_to_the_end_of_the_window_are_counted(door: Door) -> None:
     assert "La fenêtre se ferme dans 8 jours" in said
 
 
-def every_kind() -> list[Entry]:
+def every_kind(n: int = 1) -> list[Entry]:
     """One entry of each kind that the samples do not bring by themselves."""
     ins = "INS-0123456789"
     common: dict[str, Any] = {"agency": AgencyCode("A0002"), "reference": "LETTRE-1", "recorded_by": "dpo"}
@@ -102,6 +103,15 @@ def every_kind() -> list[Entry]:
             **told_by, does=deeds.Handing.RETURN, recipient="gerance", country=None, tables={"lot": 3}, instructions=()
         ),
         deeds.Fulfilled(**told_by, instruction=ins, does=deeds.Task.ERASE, tables={"lot": 3}),
+        SoftPasskey(number=n).enrolled(agency=AgencyCode("A0002"), recorded_at=AT),
+        signatures.Signed(
+            credential="CRD-0123456789", authenticator_data="AAAA", client_data="AAAA", signature="AAAA"
+        ),
+        signatures.Revoked(
+            agency=AgencyCode("A0002"), credential="CRD-0123456789", reason=signatures.Loss.LOST,
+            recorded_by="gérance", recorded_at=AT,
+        ),
+        signatures.SigningRule(agency=AgencyCode("A0002"), required=True, given_by="gérance", recorded_at=AT),
         deeds.Exceeded(system=System.GPI, delivery="GPIA0002.1", lines={"AYANT": 2}, values={"bank_detail.iban": 1}),
         Erased(dt.date(2026, 1, 1), AT, DIGEST, late_files=True),
     ]  # fmt: skip
@@ -112,7 +122,7 @@ def whole(standing: Door) -> int:
     """The log of A0002 with an entry of every kind, twice, so that it has several pages. Returns how many it has."""
     log = standing.site.log("A0002")
     for n in range(2):
-        log.append_all([(entry, f"test:{n}:{i}") for i, entry in enumerate(every_kind())], AT)
+        log.append_all([(entry, f"test:{n}:{i}") for i, entry in enumerate(every_kind(n + 1))], AT)
     assert {type(e) for e in log.read().entries} == set(KINDS)
     return log.head().size
 
@@ -145,7 +155,7 @@ def test_what_the_law_seals_is_in_neither_the_page_nor_the_proof(door: Door, who
         n for n in range(1, whole + 1) if "inscription qui ne peut pas" in browser.get(f"/a/A0002/log/{n}").text.lower()
     ]
     assert sealed
-    given = browser.get(f"/a/A0002/log/proofs?number={sealed[0]}").json()["entries"][0]
+    given = browser.get(f"/a/A0002/log/entries?first={sealed[0] - 1}").json()["entries"][0]
     assert (given["content"], given["salt"]) == (None, None)
     assert given["leaf"]
     assert given["proof"]
@@ -156,7 +166,7 @@ def test_the_timeline_is_paged_and_every_entry_is_on_one_page(door: Door, whole:
     path, seen = "/a/A0002/log", []
     while path:
         page = browser.get(path).text
-        numbers = [int(n) for n in re.findall(r'<li class="\w+" data-entry="(\d+)"', page)]
+        numbers = [int(n) for n in re.findall(r'<li class="\w+" data-number="(\d+)"', page)]
         assert len(numbers) <= PAGE
         seen += numbers
         found = re.search(r'<a href="([^"]+)" rel="next">', page)
@@ -168,7 +178,7 @@ def test_filters_show_their_kinds_and_no_others(door: Door, whole: int) -> None:
     browser = door.person(Role.READER, "A0002", "filters@agence.example").browser
     assert set(SORTS) == set(wording.SORTS)
     for sort, kinds in SORTS.items():
-        shown = re.findall(r'<li class="(\w+)" data-entry', browser.get(f"/a/A0002/log?sort={sort}").text)
+        shown = re.findall(r'<li class="(\w+)" data-number', browser.get(f"/a/A0002/log?sort={sort}").text)
         assert shown, sort
         assert set(shown) <= kinds
     assert "Aucune inscription" in browser.get("/a/A0002/log?since=2030-01-01").text
