@@ -30,6 +30,7 @@ from pipelines.locks import sole
 from pipelines.objects import Objects
 from pipelines.openlineage.outbox import Outbox
 from pipelines.orders import Ordered
+from pipelines.reception import forgetting
 from retention import files, residue
 from retention.carry_out import Counts, Hands, carry_out
 from retention.diary import Diary, OpenRound, open_rounds
@@ -308,8 +309,9 @@ def _search(
     house.db.rollback()
     try:
         where = residue.Where(
-            home.root, home.keys, inboxes, orchestrator, broom.kept, marks, objects=_buckets(home, house)
-        )
+            home.root, home.keys, inboxes, orchestrator, broom.kept, marks, objects=_buckets(home, house),
+            door_marks=forgetting.marks(home, broom.root, codes),
+        )  # fmt: skip
         with broom.look_at_orchestrator() as there, engine.of(home).eye() or nullcontext() as eye:
             return residue.search(replace(where, database=eye, orchestrator_database=there), codes)
     except _IN_THE_WAY as no:
@@ -428,6 +430,7 @@ class _HouseHands:
             reduced = register.reduce_row(db, agency, end)
         # DELETE and UPDATE leave what was there in free pages; an earlier attempt may have stopped before this line.
         engine.on(self._house.db).scrub(self._house.db)
+        gone |= forgetting.forget(self._broom.home, self._broom.root, agency)
         return gone | {"register_rows": int(reduced)}
 
     def detach_portal(self, agency: AgencyCode) -> Counts:

@@ -17,6 +17,7 @@ import os
 import re
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ _EVIDENCE = frozenset({"ledger", "certificates", "erasures", "lineage"})
 _BARE_ROW = frozenset({"code", "date_fin", "erased_on", "closed"})
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _LOG_KEY = re.compile(r"[A-Z0-9]{5}\.key")
+_DOOR = ("requests.db", "notices.db")
+_DOOR_KEPT = "log_read"
 _TEXT_LIMIT = 256 * 2**20
 _CODES_A_QUERY = 50
 _JOIN = "\x1f"
@@ -44,7 +47,7 @@ Hits = dict[AgencyCode, int]
 @dataclass(frozen=True, slots=True)
 class Where:
     """What to search. `marks`: texts that only one agency has (its SIRET), looked for in the bytes of the house's
-    database.
+    database. `door_marks`: what the web door calls an agency, whose codes it does not keep in clear.
 
     `kept`: names of the orchestrator's own erasure jobs, assets and sensors, whose records are evidence. `database`:
     where the records are in PostgreSQL, a login that sees the clear columns of everybody. `orchestrator_database`:
@@ -57,6 +60,7 @@ class Where:
     orchestrator: Path | None = None
     kept: frozenset[str] = frozenset()
     marks: Mapping[AgencyCode, str] = field(default_factory=dict)
+    door_marks: Mapping[AgencyCode, str] = field(default_factory=dict)
     database: Connection | None = None
     orchestrator_database: Connection | None = None
     objects: tuple[residue_objects.Store, ...] = ()
@@ -164,6 +168,25 @@ def house_bytes(where: Where, codes: frozenset[AgencyCode]) -> tuple[int, Hits]:
     return looked_at, hits
 
 
+def door_rows(where: Where, codes: frozenset[AgencyCode]) -> tuple[int, Hits]:
+    """Requests and notices at the web door that carry an agency's mark. How far its log was read is a number of the
+    log, which stays."""
+    marks = {where.door_marks[c]: c for c in codes if c in where.door_marks}
+    looked_at, hits = 0, Counter[AgencyCode]()
+    for name in _DOOR:
+        path = where.home / "reception" / name
+        if not path.exists():
+            continue
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=60)) as db:
+            for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                if table == _DOOR_KEPT:
+                    continue
+                for row in db.execute(f"SELECT * FROM {_quoted(table)}"):  # noqa: S608 - a name of the database's own
+                    looked_at += 1
+                    hits.update({marks[v] for v in row if isinstance(v, str) and v in marks})
+    return looked_at, dict(hits)
+
+
 def texts(where: Where, codes: frozenset[AgencyCode]) -> tuple[int, Hits]:
     """Every other file of the home that is no database: settings, logs, temporary files."""
     hits: Hits = {}
@@ -243,7 +266,15 @@ def plant(root: Path, kept: frozenset[str]) -> Where:
         db.execute("CREATE TABLE run_tags (run_id TEXT, key TEXT, value TEXT)")
         db.execute("INSERT INTO runs VALUES ('own', ?, ?)", (min(kept, default="-"), CONTROL if kept else ""))
         db.execute("INSERT INTO run_tags VALUES ('own', 'k', ?), ('other', 'k', ?)", (CONTROL if kept else "", CONTROL))
-    return Where(home, keys, (inbox,), dagster, kept, {CONTROL: _CONTROL_MARK})
+    (home / "reception").mkdir()
+    for name, table in zip(_DOOR, ("request", "event"), strict=True):
+        with closing(sqlite3.connect(home / "reception" / name)) as db, db:
+            db.execute(f"CREATE TABLE {table} (id TEXT, agency_mark TEXT)")
+            db.execute(f"CREATE TABLE {_DOOR_KEPT} (agency_mark TEXT)")
+            db.execute(f"INSERT INTO {table} VALUES ('1', ?)", (_CONTROL_MARK,))  # noqa: S608 - a name of ours
+            db.execute(f"INSERT INTO {_DOOR_KEPT} VALUES (?)", (_CONTROL_MARK,))  # noqa: S608 - a name of ours
+    marks = {CONTROL: _CONTROL_MARK}
+    return Where(home, keys, (inbox,), dagster, kept, marks, marks)
 
 
 # What `plant` leaves for each search to find.
@@ -252,6 +283,7 @@ SEARCHES: dict[str, tuple[Search, int]] = {
     "house rows": (house_rows, 2),
     "house bytes": (house_bytes, 1),
     "portal rows": (portal_rows, 1),
+    "web door": (door_rows, 2),
     "texts": (texts, 1),
     "orchestrator": (orchestrator, 1),
 }

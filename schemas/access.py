@@ -65,6 +65,8 @@ class Question(StrEnum):
     END_SESSION = "own.end_session"
     END_ALL = "own.end_all"
     SIGN_OUT = "own.sign_out"
+    PREFERENCES = "own.preferences"
+    PREFER = "own.prefer"
 
     HOME = "home.state"
     LOG_TIMELINE = "log.timeline"
@@ -99,6 +101,18 @@ class Question(StrEnum):
     KEYS_SIGN_FOR = "keys.sign_for"
     KEYS_REVOKE = "keys.revoke"
     KEYS_RULE = "keys.rule"
+    QUARANTINE = "quarantine.list"
+    QUARANTINE_VALUE = "quarantine.line"
+
+    DOCUMENTS = "documents.list"
+    DOCUMENT_TITLE = "documents.title"
+
+    REQUESTS = "requests.list"
+    REQUEST = "requests.one"
+    REQUEST_NEW = "requests.new"
+    REQUEST_LONGER = "requests.longer"
+    REQUEST_CLOSE = "requests.close"
+    REQUEST_PACKAGE = "requests.package"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +132,9 @@ def _of_agency(reads: str, *roles: Role) -> Rule:
     return Rule(Needs.AGENCY, frozenset(roles or Role), reads)
 
 
+# Whoever is of the agency itself: what shows a value is for nobody else.
+_OF_AGENCY = (Role.READER, Role.SIGNATORY)
+
 TABLE: Mapping[Question, Rule] = {
     Question.ASSET: _ANYBODY,
     Question.SIGN_IN: _ANYBODY,
@@ -133,6 +150,8 @@ TABLE: Mapping[Question, Rule] = {
     Question.END_SESSION: _SIGNED_IN,
     Question.END_ALL: _SIGNED_IN,
     Question.SIGN_OUT: _SIGNED_IN,
+    Question.PREFERENCES: _SIGNED_IN,
+    Question.PREFER: _SIGNED_IN,
     Question.HOME: _of_agency("state"),
     Question.LOG_TIMELINE: _of_agency("log"),
     Question.LOG_SHOWN: _of_agency("log entry"),
@@ -166,6 +185,16 @@ TABLE: Mapping[Question, Rule] = {
     Question.KEYS_SIGN_FOR: _of_agency("signing keys", Role.SIGNATORY),
     Question.KEYS_REVOKE: _of_agency("signing keys", Role.SIGNATORY),
     Question.KEYS_RULE: _of_agency("signing keys", Role.SIGNATORY),
+    Question.QUARANTINE: _of_agency("lines put aside"),
+    Question.QUARANTINE_VALUE: _of_agency("line put aside, opened", *_OF_AGENCY),
+    Question.DOCUMENTS: _of_agency("documents by audience", *_OF_AGENCY),
+    Question.DOCUMENT_TITLE: _of_agency("title of a document", *_OF_AGENCY),
+    Question.REQUESTS: _of_agency("requests of persons", *_OF_AGENCY, Role.OPERATOR),
+    Question.REQUEST: _of_agency("request of a person", *_OF_AGENCY, Role.OPERATOR),
+    Question.REQUEST_NEW: _of_agency("request of a person", Role.SIGNATORY),
+    Question.REQUEST_LONGER: _of_agency("request of a person", Role.SIGNATORY),
+    Question.REQUEST_CLOSE: _of_agency("request of a person", Role.SIGNATORY),
+    Question.REQUEST_PACKAGE: _of_agency("rows of a person, opened", *_OF_AGENCY),
 }
 
 

@@ -3,7 +3,7 @@
 Nothing is decided by a tick: a tick asks for runs of what the register holds at that moment, and a run settles whatever
 waits. So a missed night needs no catching up, and a tick that comes twice asks for nothing new (its keys are the same).
 
-Times are Europe/Paris and outside of 02:00–03:00, which on two days of the year does not exist or comes twice.
+The times themselves: `pipelines.timetable`.
 """
 
 from collections.abc import Iterator
@@ -18,16 +18,9 @@ from pipelines.defs.partitions import DOOR_TAG, SYSTEM_TAG, enlist, is_shared, s
 from pipelines.defs.reconcile import JOB as RECONCILE_JOB
 from pipelines.defs.retention import JOB as ERASURE_JOB
 from pipelines.defs.sync import JOB as SYNC_JOB
+from pipelines.timetable import TIMES
 from schemas.ids import AGENCY_SYSTEMS, System
 from schemas.window import PARIS
-
-TIMES: dict[System, str] = {
-    System.SPILASUITE: "0 1 * * *",
-    System.SDGI: "15 3 * * *",
-    System.GPI: "30 3 * * *",
-    System.LOGIN: "45 3 * * *",
-    System.PORTAL: "0 4 * * *",
-}
 
 
 def _nightly(system: System) -> dg.ScheduleDefinition:

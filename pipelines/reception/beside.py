@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from ledger.lines import write_whole
+from pipelines.notices import post_office
 from pipelines.reception.packs import Meaning
 from pipelines.reception.service import Service, site_of, socket_of
 from schemas.errors import Malformed
@@ -124,7 +125,7 @@ def door(
     pages = Pages([*command, "--listen", listening(listen)], kept, told)
     try:
         # gRPC does not survive a fork, and does a process that is started with another programme at once (`exec`).
-        with service:
+        with service, post_office.beside(home, root, origin, clock):
             pages.watch()
             yield pages
     finally:

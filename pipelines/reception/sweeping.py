@@ -15,7 +15,17 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select
 
 from pipelines.reception.desk import Desk
 from pipelines.reception.journal import Journal
-from pipelines.reception.tables import ACCOUNT, ATTEMPT, CHALLENGE, INVITATION, PASSKEY, ROLE, SESSION, stamp
+from pipelines.reception.tables import (
+    ACCOUNT,
+    ATTEMPT,
+    CHALLENGE,
+    INVITATION,
+    PASSKEY,
+    ROLE,
+    SESSION,
+    SIGNING_KEY,
+    stamp,
+)
 
 KEPT = timedelta(days=30)
 _TRIES_KEPT = timedelta(hours=1)
@@ -56,6 +66,6 @@ def _needed(before: str) -> ColumnElement[bool]:
 
 
 def _remove(db: Connection, account: str) -> None:
-    for table in (SESSION, PASSKEY, CHALLENGE, INVITATION, ROLE):
+    for table in (SESSION, PASSKEY, SIGNING_KEY, CHALLENGE, INVITATION, ROLE):
         db.execute(delete(table).where(table.c.account == account))
     db.execute(delete(ACCOUNT).where(ACCOUNT.c.id == account))

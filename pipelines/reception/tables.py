@@ -155,13 +155,13 @@ def stamp(at: datetime) -> str:
 
 
 def accounts(home: Home) -> Engine:
-    engine = _engine(home, "accounts.db")
+    engine = database(home, "accounts.db")
     META.create_all(engine)
     return engine
 
 
 def access(home: Home) -> Engine:
-    engine = _engine(home, "access.db")
+    engine = database(home, "access.db")
     ACCESS_META.create_all(engine)
     with engine.begin() as db:
         for trigger in _APPEND_ONLY:
@@ -169,7 +169,8 @@ def access(home: Home) -> Engine:
     return engine
 
 
-def _engine(home: Home, name: str) -> Engine:
+def database(home: Home, name: str) -> Engine:
+    """One of the files of the web door, which only their owner reads."""
     home.reception.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.reception.chmod(0o700)
     path = home.reception / name

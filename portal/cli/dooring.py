@@ -1,4 +1,4 @@
-"""door invite, door people, door revoke, door serve, door openapi."""
+"""door invite, door people, door revoke, door serve, door openapi, door notify, door webhook."""
 
 import signal
 import sys
@@ -16,6 +16,7 @@ from portal.cli.words import say
 from schemas.errors import Malformed
 
 if TYPE_CHECKING:
+    from pipelines.notices.sending import Turn
     from pipelines.reception.accounts import Accounts, Person
 
 Origin = Annotated[str | None, typer.Option("--origin", metavar="URL", help=say("option.origin"))]
@@ -117,6 +118,70 @@ def openapi(setting: Setting, origin: Origin = None) -> int:
     from portal.web.description import described
 
     line(json.dumps(described(origin_of(setting.home, origin)), ensure_ascii=False, indent=1))
+    return 0
+
+
+def notify(
+    setting: Setting,
+    follow: Annotated[bool, typer.Option("--follow", help=say("option.notify_follow"))] = False,
+    origin: Origin = None,
+) -> int:
+    from pipelines import opening
+    from pipelines.notices import post_office, sending
+    from pipelines.notices.settings import settings
+    from pipelines.reception.beside import origin_of
+    from store.keys import open_root
+
+    opening.check(setting.home, setting.passphrase)
+    root, where = open_root(setting.home, setting.passphrase), origin_of(setting.home, origin)
+    if not follow:
+        done = post_office.turn(setting.home, root, where, _now)
+        _told(setting, done)
+        return 1 if done.troubles else 0
+    stop = threading.Event()
+    before = {n: signal.signal(n, lambda *_: stop.set()) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        office = post_office.outbox_of(setting.home, root)
+        sending.follow(setting.home, office, settings(setting.home), where, _now, stop, lambda t: _told(setting, t))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _told(setting: Setting, done: "Turn") -> None:
+    if setting.as_json:
+        emit(done.as_json())
+    else:
+        line(say("door.notified", sent=done.sent, left=done.left))
+        for kind in done.troubles:
+            line(say("door.notify_trouble", kind=kind))
+    sys.stdout.flush()
+
+
+def webhook(
+    setting: Setting,
+    agency: options.Agency,
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help=say("option.webhook"))] = None,
+    off: Annotated[bool, typer.Option("--off", help=say("option.webhook_off"))] = False,
+) -> int:
+    from pipelines import opening
+    from pipelines.notices import post_office
+    from store.keys import open_root
+
+    if (url is None) != off:
+        raise Malformed("say which programme is told", "Give --url, or --off.")
+    code = opening.known(setting.home, [agency])[0]
+    root = open_root(setting.home, setting.passphrase)
+    if url is None:
+        post_office.tell_no_programme(setting.home, root, code)
+        return 0
+    secret = post_office.tell_programme(setting.home, root, code, url, _now())
+    if setting.as_json:
+        emit({"secret": secret})
+    else:
+        line(say("door.webhook"))
+        line(secret)
     return 0
 
 

@@ -28,6 +28,7 @@ _FILES = {
     "/a/{agency}/audit/openlineage": ("application/x-ndjson",),
     "/a/{agency}/audit/register/{form}": tuple(kind.partition(";")[0] for kind in REGISTER_KINDS.values()),
     "/a/{agency}/audit/certificates/{number}/file": (_JSON,),
+    "/a/{agency}/requests/{request_id}/package": (_JSON, "text/csv", _HTML),
 }
 # What a page may answer besides what it is for.
 _NO = {

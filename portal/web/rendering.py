@@ -11,7 +11,7 @@ from babel.numbers import format_decimal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from portal.cli.reasons import hint, meaning
-from portal.web import audit_wording, wording
+from portal.web import audit_wording, daily, wording
 from portal.web.words import Language, catalogue, locale, spoken
 
 if TYPE_CHECKING:
@@ -57,6 +57,13 @@ def _environment(language: Language) -> Environment:
         "need": partial(wording.need, language=language),
         "said": partial(audit_wording.said, language=language),
         "spoken": partial(spoken, language=language),
+        "ways": partial(daily.ways, language=language),
+        "ordered": partial(daily.ordered, language=language),
+        "locus": partial(daily.locus, language=language),
+        "document_rule": partial(daily.rule, language=language),
+        "request_kind": partial(daily.kind, language=language),
+        "request_step": partial(daily.step, language=language),
+        "request_due": partial(daily.due, language=language),
         "meaning": partial(meaning, language=language),
         "hint": partial(hint, language=language),
     }

@@ -122,6 +122,7 @@ _NEEDS: Mapping[str, str] = {
     "refused": _("The last delivery of %(system)s was refused."),
     "not_instructed": _("No instruction in force covers %(system)s: nothing of it is read."),
     "late": _("Nothing came from %(system)s for more than two days."),
+    "legal_notice": _("A legal obligation was notified to you: there is nothing to do but to read it."),
 }
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -204,6 +205,13 @@ def need(code: Mapping[str, Any], language: Language) -> str:
             said = words.ngettext(
                 "%(num)s line was put aside: it is to be corrected at the source.",
                 "%(num)s lines were put aside: they are to be corrected at the source.",
+                code["count"],
+            )
+            return said % {"num": code["count"]}
+        case "request_due":
+            said = words.ngettext(
+                "%(num)s request of a person is due within a week.",
+                "%(num)s requests of persons are due within a week.",
                 code["count"],
             )
             return said % {"num": code["count"]}

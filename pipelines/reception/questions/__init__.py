@@ -4,6 +4,7 @@ from pipelines.reception.desk import Answers
 from pipelines.reception.questions import (
     acting,
     audit,
+    documents,
     evidence,
     home,
     inviting,
@@ -11,7 +12,10 @@ from pipelines.reception.questions import (
     lineage,
     log,
     own,
+    preferences,
+    quarantine,
     register,
+    requests,
     signing_in,
 )
 
@@ -19,6 +23,7 @@ ANSWERS: Answers = {
     **signing_in.ANSWERS,
     **inviting.ANSWERS,
     **own.ANSWERS,
+    **preferences.ANSWERS,
     **home.ANSWERS,
     **log.ANSWERS,
     **audit.ANSWERS,
@@ -27,4 +32,7 @@ ANSWERS: Answers = {
     **evidence.ANSWERS,
     **acting.ANSWERS,
     **keys.ANSWERS,
+    **quarantine.ANSWERS,
+    **documents.ANSWERS,
+    **requests.ANSWERS,
 }

@@ -1,26 +1,24 @@
 """Where an agency stands, and what waits for somebody: counts and codes."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from ledger.canonical import read_instant
 from ledger.entry import History
-from ledger.mandate import fold
-from ledger.orders import Answer as Answered, InfringementNotice
-from pipelines import status
+from pipelines import needs, status
 from pipelines.host.wire import Asked
+from pipelines.needs import STALE
+from pipelines.reception import requests
 from pipelines.reception.desk import Answer, Answers, Visit
-from schemas.access import Question
+from pipelines.timetable import next_run
+from schemas.access import Question, permitted
 from schemas.ids import AgencyCode
-
-# A system that was silent for longer is told of: nights are daily, and one may be missed.
-STALE = timedelta(hours=60)
-# A window that closes within so many days is told of.
-SOON_DAYS = 30
+from schemas.window import paris_day
 
 
 def state(visit: Visit, asked: Asked) -> Any:  # noqa: ARG001 - the agency was read with the visit
-    """`needs`: what waits, the most pressing first, each a code and what it is about."""
+    """`needs`: what waits, the most pressing first, each a code and what it is about. `under_way`: what the agency
+    ordered and is not done yet. `acts`: whether the visitor can give instructions."""
     agency, desk = visit.named, visit.desk
     reading = desk.logs.read(agency)
     history = reading.counting if reading else _none(agency)
@@ -34,37 +32,29 @@ def state(visit: Visit, asked: Asked) -> Any:  # noqa: ARG001 - the agency was r
         "flows": flows,
         "log": {"size": reading.size if reading else 0, "last_at": _last(reading, hidden) if reading else None},
     }
-    return said | {"needs": _needs(found, flows, history, found.aside or 0, visit.at)}
+    return said | {
+        "needs": needs.of(found, flows, history, hidden, found.aside or 0, visit.at) + _due(visit, found),
+        "under_way": [] if found.erased_on else needs.under_way(history, visit.at),
+        "of_agency": bool(permitted(Question.REQUESTS, agency, visit.grants, visit.at)),
+        "acts": visit.acts,
+    }
 
 
 def _flow(f: status.Flow, at: datetime) -> dict[str, Any]:
     came = _instant(f.at)
     late = bool(f.instructed) and came is not None and at - came > STALE
     hours = None if came is None else max(0, int((at - came).total_seconds() // 3600))
-    return f.as_json() | {"hours_ago": hours, "late": late}
+    following = _text(next_run(f.system, at)) if f.instructed else None
+    return f.as_json() | {"hours_ago": hours, "late": late, "next_at": following}
 
 
-def _needs(
-    found: status.Standing, flows: list[dict[str, Any]], history: History, aside: int, at: datetime
-) -> list[dict[str, Any]]:
-    if found.erased_on is not None:
+def _due(visit: Visit, found: status.Standing) -> list[dict[str, Any]]:
+    """Requests of persons that are due within a week, or were: for those who may see them."""
+    mine = permitted(Question.REQUESTS, visit.named, visit.grants, visit.at)
+    if found.erased_on is not None or not mine:
         return []
-    answered = {e.notice for e in history.entries if isinstance(e, Answered)}
-    waiting = (v for v in history.lines if isinstance(v.entry, InfringementNotice) and v.entry.id not in answered)
-    out: list[dict[str, Any]] = [{"code": "notice", "number": line.number} for line in waiting]
-    out += [{"code": "conflict", "about": c.code} for c in fold(history, at).conflicts]
-    for f in flows:
-        if f["outcome"] == "refused":
-            out.append({"code": "refused", "system": f["system"], "about": f["reason"]})
-        if f["instructed"] is False:
-            out.append({"code": "not_instructed", "system": f["system"]})
-        if f["late"]:
-            out.append({"code": "late", "system": f["system"]})
-    if found.days_left is not None and found.days_left <= SOON_DAYS:
-        out.append({"code": "closing", "days": max(0, found.days_left)})
-    if aside:
-        out.append({"code": "aside", "count": aside})
-    return out
+    days = requests.of(visit.desk.home, visit.desk.vault, visit.named).due(paris_day(visit.at))
+    return [{"code": "request_due", "count": len(days), "day": days[0]}] if days else []
 
 
 def _last(reading: Any, hidden: frozenset[int]) -> str | None:

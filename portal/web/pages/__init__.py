@@ -4,6 +4,7 @@ from portal.web.pages import (
     acting,
     assets,
     audit,
+    documents,
     evidence,
     home,
     inviting,
@@ -11,11 +12,28 @@ from portal.web.pages import (
     lineage,
     log,
     own,
+    preferences,
+    quarantine,
     register,
+    requests,
     signing_in,
 )
 
 __all__ = [
-    "acting", "assets", "audit", "evidence", "home", "inviting", "keys", "lineage", "log", "own", "register",
+    "acting",
+    "assets",
+    "audit",
+    "documents",
+    "evidence",
+    "home",
+    "inviting",
+    "keys",
+    "lineage",
+    "log",
+    "own",
+    "preferences",
+    "quarantine",
+    "register",
+    "requests",
     "signing_in",
-]  # fmt: skip
+]

@@ -4,6 +4,7 @@ The form and what it would change need no script. To sign does: the browser make
 page shows (`static/sign.js`).
 """
 
+import re
 from typing import Any
 
 from fastapi.responses import Response
@@ -16,20 +17,33 @@ from schemas.access import NotThere, Question
 from schemas.errors import Malformed, Refused
 from schemas.records import PROCESSOR_TABLES
 
+_REQUEST = re.compile(r"REQ-[0-9a-f]{12}")
 _ACT = "/a/{agency}/instruct/{act}"
 
 
 @PAGES.get("/a/{agency}/instruct", Question.ACT_FORM)
-def choose(visit: Here, agency: str) -> Response:
+def choose(visit: Here, agency: str, does: str = "", notice: str = "", system: str = "", request: str = "") -> Response:
+    """With `does`, the form of that instruction at once: what waits on another page leads here."""
+    if does:
+        scope = "person" if request else "agency"
+        return form(visit, agency, does, scope, notice, system, request)
     return visit.show("instruct.html", acts=acts.ACTS, known=visit.ask(Question.ACT_FORM, agency=agency))
 
 
 @PAGES.get(_ACT, Question.ACT_FORM)
-def form(visit: Here, agency: str, act: str, scope: str = "agency", notice: str = "") -> Response:
+def form(
+    visit: Here, agency: str, act: str, scope: str = "agency", notice: str = "", system: str = "", request: str = ""
+) -> Response:
+    """`notice`, `system`, and `request` (of a person, registered here) are filled in where the agency has them."""
     known = visit.ask(Question.ACT_FORM, agency=agency)
     filled = acts.first_values(_known(act), known, scope if scope in acts.SCOPES else "agency")
     if notice in {n["id"] for n in known["notices"]}:
         filled["notice"] = notice
+    if system in known["systems"]:
+        filled = {k: v for k, v in filled.items() if not k.startswith("systems.")}
+        filled |= {"system": system, f"systems.{system}": "1"}
+    if _REQUEST.fullmatch(request):
+        filled["reference"] = request
     return _form(visit, act, known, filled)
 
 

@@ -373,6 +373,20 @@ def test_the_form_of_a_restriction_asks_for_what_its_scope_needs(
     assert asked == wanted.get(scope, {"keys", "system"})
 
 
+def test_what_waits_on_another_page_leads_to_a_form_that_is_filled_in(gerant: Signatory, door: Door) -> None:
+    ask = gerant.browser.get
+    erasing = ask("/a/A0001/instruct?does=erase&system=sdgi&request=REQ-0123456789ab").text
+    assert 'action="/a/A0001/instruct/erase"' in erasing
+    assert 'name="reference" value="REQ-0123456789ab"' in erasing
+    assert re.findall(r"<option[^>]* selected>(sdgi|gpi|login|spilasuite)<", erasing) == ["sdgi"]
+    restricting = ask("/a/A0001/instruct?does=restrict&system=sdgi&request=REQ-0123456789ab").text
+    assert 'name="scope" value="person"' in restricting
+    reading = ask("/a/A0001/instruct?does=synchronise&system=sdgi").text
+    assert re.findall(r'name="systems\.(\w+)" value="1" checked', reading) == ["sdgi"]
+    assert 'name="reference" value=""' in ask("/a/A0001/instruct?does=erase&request=<script>").text
+    assert ask("/a/A0001/instruct?does=nothing").status_code == 404
+
+
 def test_a_signatory_is_led_from_the_log_to_a_form_and_others_of_the_house_are_not(
     readings: dict[str, Signatory], door: Door
 ) -> None:

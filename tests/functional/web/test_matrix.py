@@ -17,7 +17,8 @@ ABSENT = "ZZ999"
 # Values for the parts of a path, and for what follows it, with which a page is served where it may be. A page that
 # needs another one names it here.
 PARTS = {"number": "1", "name": "style.css", "token": "no-such-invitation", "session": "0" * 16,
-         "field": "person.last_name", "form": "json", "act": "return", "passkey": "CRD-0123456789"}  # fmt: skip
+         "field": "person.last_name", "form": "json", "act": "return", "passkey": "CRD-0123456789",
+         "request_id": "REQ-000000000000"}  # fmt: skip
 ASKED = "?number=1&first=1"
 # What these forms are sent empty with is not taken; that they are looked at shows that they were let in.
 NOT_TAKEN = (400, 403, 409)
