@@ -23,7 +23,7 @@ from schemas.errors import TryAgain
 _HTML, _JSON, _PLAIN = "text/html", "application/json", "text/plain"
 _FORM = "application/x-www-form-urlencoded"
 # Pages that are files to take away, and their kinds; one that is not ready leads to the page that says so.
-_FILES = {
+FILES = {
     "/a/{agency}/audit/evidence/file": ("application/zip",),
     "/a/{agency}/audit/openlineage": ("application/x-ndjson",),
     "/a/{agency}/audit/register/{form}": tuple(kind.partition(";")[0] for kind in REGISTER_KINDS.values()),
@@ -82,7 +82,7 @@ def _detail(operation: dict[str, Any], page: Page) -> None:
 def _served(page: Page, kind: str) -> tuple[str, ...]:
     if page.path.startswith("/static/"):
         return ("text/css", "text/javascript", "image/svg+xml")
-    return _FILES.get(page.path, (kind,))
+    return FILES.get(page.path, (kind,))
 
 
 def _answer(why: str, *kinds: str) -> dict[str, Any]:

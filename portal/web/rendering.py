@@ -54,6 +54,7 @@ def _environment(language: Language) -> Environment:
         "columns": partial(wording.columns, language=language),
         "function": partial(wording.function, language=language),
         "word": partial(wording.word, language=language),
+        "system_name": partial(wording.system, language=language),
         "need": partial(wording.need, language=language),
         "said": partial(audit_wording.said, language=language),
         "spoken": partial(spoken, language=language),

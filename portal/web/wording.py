@@ -142,6 +142,15 @@ def word(code: object, language: Language) -> str:
     return catalogue(language).gettext(_WORDS[code]) if isinstance(code, str) and code in _WORDS else str(code)
 
 
+# As their vendors write them.
+_SYSTEM_NAMES: Mapping[str, str] = {"spilasuite": "SpiLaSuite", "sdgi": "SDGI", "gpi": "GPI", "login": "LOGIN"}
+
+
+def system(code: object, language: Language) -> str:
+    """The name of a system."""
+    return _SYSTEM_NAMES.get(str(code)) or word(code, language)
+
+
 def facts(entry: Mapping[str, Any], language: Language) -> list[tuple[str, str]]:
     """What an entry says, each with its label, in the order in which it is read."""
     say, body = catalogue(language).gettext, entry["body"]
@@ -217,13 +226,18 @@ def need(code: Mapping[str, Any], language: Language) -> str:
             return said % {"num": code["count"]}
         case other:
             sentence = _NEEDS[other]
-            return words.gettext(sentence) % {"system": "", **code}
+            named = {"system": system(code["system"], language)} if "system" in code else {"system": ""}
+            return words.gettext(sentence) % {**code, **named}
 
 
 def _said(name: str, value: Any, language: Language) -> str:
     from portal.web.rendering import day, moment, number
 
     match value:
+        case list() if name == "systems":
+            return ", ".join(system(v, language) for v in value)
+        case str() if name == "system":
+            return system(value, language)
         case bool():
             return catalogue(language).gettext(_("yes") if value else _("no"))
         case int():

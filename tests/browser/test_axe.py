@@ -20,6 +20,7 @@ from sqlalchemy import select
 from pipelines.reception import sessions, tables
 from pipelines.reception.tables import ACCOUNT
 from pipelines.reception.vault import Vault
+from portal.web.description import FILES
 from portal.web.registry import PAGES, Page as Listed
 from schemas.access import TABLE, Needs, Role
 from schemas.home import Home
@@ -29,7 +30,10 @@ from tests.functional.web.test_matrix import path_of
 
 LANGUAGES = ("fr-FR", "en-GB")
 SCHEMES = ("light", "dark")
-SHOWN = [p for p in PAGES if p.method == "GET" and not p.script and not p.path.startswith("/static/")]
+SHOWN = [
+    p for p in PAGES
+    if p.method == "GET" and not p.script and not p.path.startswith("/static/") and p.path not in FILES
+]  # fmt: skip
 # Pages that answer with a file or send elsewhere have nothing to look at; each says why.
 NOT_LOOKED_AT: dict[str, str] = {}
 AXE = Axe()

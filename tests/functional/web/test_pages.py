@@ -54,7 +54,7 @@ def test_a_system_that_went_silent_is_told_of(door: Door, french: Browser) -> No
     for _ in range(130):  # of 29 minutes: nobody is signed out meanwhile
         door.clock.pass_(minutes=29)
     late = door.person(Role.READER, "A0001", "silent@agence.example").browser
-    assert "Rien n'est venu de sdgi depuis plus de deux jours." in words(late.get("/a/A0001").text)
+    assert "Rien n'est venu de SDGI depuis plus de deux jours." in words(late.get("/a/A0001").text)
 
 
 def test_days_to_the_end_of_the_window_are_counted(door: Door) -> None:

@@ -47,7 +47,7 @@ def signatory(standing: Door) -> Browser:
 def test_each_line_put_aside_has_file_line_column_rule_and_what_to_correct(door: Door, signatory: Browser) -> None:
     said = words(signatory.get("/a/A0001/quarantine").text)
     assert "3 lignes n'ont pas pu être lues" in said
-    assert re.search(r"[A-Z_]+\.CSV · ligne \d+ sdgi · SDGI_A0001_\d+_0210.zip", said)
+    assert re.search(r"[A-Z_]+\.CSV · ligne \d+ SDGI · SDGI_A0001_\d+_0210.zip", said)
     for reason in re.findall(r"row\.[a-z_]+", said):
         assert reasons()[reason]["fr_do"] in said
     english = door.person(Role.AUDITOR, "A0001", "aside.en@agence.example", language="en").browser
