@@ -1,10 +1,10 @@
 """What a home says of the machine that has its keys: nothing on that machine itself."""
 
-import tomllib
 from dataclasses import dataclass
 
 from schemas.errors import Malformed
 from schemas.home import Home
+from store.engine import settings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,7 @@ class Hosted:
 
 def hosted(home: Home) -> Hosted | None:
     """None on the home's own machine."""
-    try:
-        said = tomllib.loads(home.settings.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise Malformed(f"{home.settings.name} cannot be read", "Write it as TOML, in UTF-8.") from None
-    table = said.get("host")
+    table = settings_of(home).get("host")
     if table is None:
         return None
     if not isinstance(table, dict) or not all(isinstance(table.get(k), str) for k in ("address", "name")):

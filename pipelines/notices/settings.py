@@ -2,13 +2,13 @@
 nowhere."""
 
 import os
-import tomllib
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
 from schemas.errors import Malformed
 from schemas.home import Home
+from store.engine import settings_of
 
 PASSWORD = "DEPOSITAIRE_SMTP_PASSWORD"  # noqa: S105 - the name of a variable
 STARTTLS, TLS, NONE = "starttls", "tls", "none"
@@ -39,12 +39,7 @@ class Settings:
 
 def settings(home: Home) -> Settings:
     """Raises Malformed for a table that is not understood."""
-    try:
-        said = tomllib.loads(home.settings.read_text(encoding="utf-8")).get("notices", {})
-    except FileNotFoundError:
-        return Settings()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise Malformed(f"{home.settings.name} cannot be read", "Write it as TOML, in UTF-8.") from None
+    said = settings_of(home).get("notices", {})
     if not isinstance(said, dict) or not set(said) <= _TEXTS | _NUMBERS or not _typed(said):
         raise Malformed(
             f"{home.settings.name}: [notices] has smtp, from, user, security and put_aside",

@@ -2,13 +2,13 @@
 nowhere."""
 
 import os
-import tomllib
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from schemas.errors import Malformed
 from schemas.home import Home
+from store.engine import settings_of
 
 API_KEY = "DEPOSITAIRE_OPENLINEAGE_API_KEY"
 ENDPOINT = "/api/v1/lineage"
@@ -28,12 +28,7 @@ class Receiver:
 
 def receiver(home: Home) -> Receiver | None:
     """None: nobody; events stay in their files. Raises Malformed for a table that is not understood."""
-    try:
-        said = tomllib.loads(home.settings.read_text(encoding="utf-8")).get("openlineage")
-    except FileNotFoundError:
-        return None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise Malformed(f"{home.settings.name} cannot be read", "Write it as TOML, in UTF-8.") from None
+    said = settings_of(home).get("openlineage")
     if said is None:
         return None
     if not isinstance(said, dict) or not set(said) <= _KNOWN or not all(isinstance(v, str) for v in said.values()):
