@@ -62,6 +62,8 @@ bench: ## Measure the speed of the pipelines
 	@scripts/setup.sh
 	@test -x .venv-bench/bin/python || $(BIN)/python -m venv .venv-bench
 	@.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements-bench.lock
+	@$(BIN)/python -m benchmarks.thousands --to benchmarks/results/thousands.json
+	@.venv-bench/bin/python -m benchmarks.plot --to benchmarks/results/thousands.svg benchmarks/results/thousands.json
 	@$(BIN)/python -m benchmarks.peers --dlt .venv-bench/bin/python
 
 soak: ## Run the long tests that `make test` leaves out
