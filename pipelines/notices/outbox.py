@@ -204,9 +204,12 @@ class Outbox:
             unsent = POST.c.letter.is_(None) | POST.c.letter.not_in(sent)
             return db.scalar(select(func.count()).select_from(POST).where(unsent)) or 0
 
-    def email(self, account: str) -> tuple[str, str]:
-        """Where somebody is written to, and in which language."""
+    def addressee(self, account: str, agency: AgencyCode, at: datetime) -> tuple[str, str] | None:
+        """Where somebody is written to, and in which language. None for whoever is told of this agency no longer: a
+        letter may wait for a week, and a role may be revoked meanwhile."""
         with self._accounts.connect() as db:
+            if agency not in dict(_looked_after(self._people.grants(db, account), at)):
+                return None
             language = db.scalar(select(ACCOUNT.c.language).where(ACCOUNT.c.id == account))
             return self._people.email(db, account), language or "fr"
 

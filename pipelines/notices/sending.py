@@ -157,11 +157,13 @@ def _hand_over(outbox: Outbox, how: Settings, row: Any, origin: str, at: datetim
             raise RefusedLetter("nobody is left to take it")
         url = outbox.vault.open(hook.url, "webhook", hook.id, "url")
         to_programme(url, outbox.vault.open(hook.secret, "webhook", hook.id, "secret"), letter, at)
-    elif how.mail is None:
+        return
+    who = outbox.addressee(row.recipient, agency, at)
+    if who is None:
+        raise RefusedLetter("nobody is left to take it")
+    if how.mail is None:
         raise Away("no server")
-    else:
-        email, language = outbox.email(row.recipient)
-        to_person(how.mail, letter, email, language)
+    to_person(how.mail, letter, *who)
 
 
 # -- ways --------------------------------------------------------------------------------------------------------------

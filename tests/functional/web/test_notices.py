@@ -183,6 +183,23 @@ def test_who_came_later_is_not_told_of_what_was_before(site: Installation, outbo
         people(site).revoke("nouveau@agence.example", NIGHT)
 
 
+def test_a_letter_that_waits_for_somebody_whose_role_was_revoked_meanwhile_does_not_leave(
+    site: Installation, outbox: Outbox
+) -> None:
+    until = Grant(Role.READER, AgencyCode("A0001"), INVITED, NIGHT + dt.timedelta(hours=1))
+    for email, grant in (("revoque@agence.example", replace(until, until=None)), ("fini@agence.example", until)):
+        people(site).invite(email, grant, INVITED)
+        outbox.prefer(account_of(outbox, email), Pace.DAILY, NIGHT)
+    with mail_server() as post:
+        turned(site, outbox, plain(post))
+        people(site).revoke("revoque@agence.example", NIGHT)
+        later = turned(site, outbox, plain(post), NIGHT + dt.timedelta(days=1))
+    assert not {"revoque@agence.example", "fini@agence.example"} & set(post.to)
+    assert later.troubles == ("nobody is left to take it",)
+    with outbox.engine.connect() as db:
+        assert db.scalars(select(LETTER.c.id).where(LETTER.c.sent_at.is_(None))).all() == []
+
+
 def test_silence_and_the_end_of_the_window_are_told_once_each(site: Installation, outbox: Outbox) -> None:
     site.load_register(SAMPLES / "agencies" / "AGENCES_20260106.csv")
     with mail_server() as post:
