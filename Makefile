@@ -84,6 +84,6 @@ lock: ## Compile the lock files again from requirements*.in
 	done
 
 clean: ## Remove caches, build products, the demo's and the local Dagster's files
-	@rm -rf .demo .dagster .logs_queue logs .nux .telemetry .tmp_dagster_home_* build dist *.egg-info
+	@rm -rf .demo .walks .dagster .logs_queue logs .nux .telemetry .tmp_dagster_home_* build dist *.egg-info
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
 	@find . -path ./.venv -prune -o -path ./.git -prune -o -name __pycache__ -type d -print | xargs -r rm -rf

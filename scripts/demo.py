@@ -1,4 +1,5 @@
-"""The whole chain on made-up agencies: three days of exports, a few faulty ones, the end of a contract and its erasure.
+"""The whole chain on made-up agencies: three days of exports, a few faulty ones, a restriction, a person erased, the
+end of a contract and its erasure; and an invitation to look at all of it in a browser.
 
 Everything lies in .demo/, which is made again each time. Every step is a call of the command line, printed as it is.
 """
@@ -27,10 +28,29 @@ reference = "ANNEXE-RGPD-2026-01"
 kind = "synchronise"
 systems = ["spilasuite", "sdgi", "gpi", "login"]
 tables = ["*"]
-purposes = ["extranet"]
+purposes = ["extranet", "support"]
 valid_from = "2025-01-01"
 given_by = "gerance"
 """
+RESTRICTION = """\
+reference = "COURRIER-2026-01-06"
+kind = "restrict"
+scope = "table"
+tables = ["staff"]
+channel = "letter"
+given_by = "gerance"
+"""
+ERASURE = """\
+reference = "RGPD-2026-001"
+kind = "erase"
+tables = ["*"]
+system = "gpi"
+subjects = ["CO:00000003"]
+channel = "letter"
+given_by = "dpo"
+signed_by = "Camille Exemple"
+"""
+YOU = "vous@agence.example"
 
 STORY: dict[str, tuple[str, str]] = {
     "home": ("Une installation : des clés, un registre vide.", "A home: keys, and an empty register."),
@@ -41,6 +61,14 @@ STORY: dict[str, tuple[str, str]] = {
     "instruct": (
         "Sans instruction de l'agence, rien n'est lu. Les trois ont donné la leur.",
         "Without an agency's instruction nothing is read. All three gave theirs.",
+    ),
+    "restrict": (
+        "A0001 restreint : rien de ses collaborateurs. Dès lors leurs lignes sont laissées dehors, et comptées.",
+        "A0001 restricts: its staff is not to come in any more. Their lines are left out from now on, and counted.",
+    ),
+    "order": (
+        "A0001 transmet la demande d'une personne : tout effacer d'elle. Ce sera fait avec les effacements dus.",
+        "A0001 passes a person's request on: erase all of hers. It is done with the erasures that are due.",
     ),
     "day": ("{day} : les exports de la nuit sont arrivés.", "{day}: the exports of the night have arrived."),
     "faults": (
@@ -60,7 +88,15 @@ STORY: dict[str, tuple[str, str]] = {
         "Le certificat, que chacun peut vérifier, même sans cette installation :",
         "The certificate, which anyone can verify, even without this home:",
     ),
-    "look": ("Où regarder maintenant :", "Where to look next:"),
+    "look": ("Où regarder encore :", "Where to look as well:"),
+    "invite": (
+        "Vous êtes invité : lisez le registre de A0001, et laissez votre navigateur le vérifier.",
+        "You are invited: read the log of A0001, and have your browser verify it.",
+    ),
+    "door": (
+        "Tapez ceci, puis ouvrez ce lien dans un navigateur de cette machine (Ctrl-C referme la porte) :",
+        "Type this, then open that link in a browser on this machine (Ctrl-C closes the door):",
+    ),
 }  # fmt: skip
 
 
@@ -113,7 +149,8 @@ def damaged() -> None:
 def main() -> None:
     shutil.rmtree(DEMO, ignore_errors=True)
     DEMO.mkdir()
-    (DEMO / "instruction.toml").write_text(INSTRUCTION)
+    for name, text in (("instruction", INSTRUCTION), ("restriction", RESTRICTION), ("erasure", ERASURE)):
+        (DEMO / f"{name}.toml").write_text(text)
     tell("home")
     do("init")
     tell("register")
@@ -122,6 +159,9 @@ def main() -> None:
     tell("instruct")
     do("instruct", "--all", "--file", DEMO / "instruction.toml", "--at", DAYS[0])
     for day in DAYS:
+        if day == DAYS[1]:
+            tell("restrict")
+            do("instruct", "--agency", "A0001", "--file", DEMO / "restriction.toml", "--at", f"{day}T00:00")
         tell("day", day=day)
         night(day)
         do("sync", "--inbox", INBOX, "--at", f"{day}T06:00")
@@ -130,6 +170,8 @@ def main() -> None:
     do("sync", "--inbox", INBOX, "--agency", "A0001", "--at", f"{FAULTY_DAY}T06:00")
     tell("aside")
     do("quarantine", "--agency", "A0001")
+    tell("order")
+    do("instruct", "--agency", "A0001", "--file", DEMO / "erasure.toml", "--at", f"{FAULTY_DAY}T12:00")
     tell("plan", day=AFTER_WINDOW)
     do("retention", "plan", "--at", AFTER_WINDOW)
     tell("erase")
@@ -141,6 +183,10 @@ def main() -> None:
     for command in ("status", "up"):
         print(f"  .venv/bin/depositaire {command} --home {HOME}")
     print(f"  {next((HOME / 'certificates').glob('*.json'))}")
+    tell("invite")
+    do("door", "invite", "--agency", "A0001", "--role", "signatory", "--email", YOU)
+    tell("door")
+    print(f"  .venv/bin/depositaire door serve --home {HOME}", flush=True)
 
 
 if __name__ == "__main__":

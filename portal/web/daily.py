@@ -1,6 +1,6 @@
 """Words of the pages of every day: where what waits is answered, what is in hand, what things are called."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -25,6 +25,21 @@ _ORDERED: Mapping[str, str] = {
 _LOCI: Mapping[str, str] = {
     "line": _("line"), "offset": _("record at byte"), "key": _("key"), "ref": _("element"),
 }  # fmt: skip
+
+
+def gathered(needs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What waits, each thing once: systems of which nothing came are one line, and one whose delivery was refused is
+    told of by that."""
+    all_of_them = list(needs)
+    refused = {n["system"] for n in all_of_them if n["code"] == "refused"}
+    silent = [n["system"] for n in all_of_them if n["code"] == "late" and n["system"] not in refused]
+    kept: list[Mapping[str, Any]] = []
+    for n in all_of_them:
+        if n["code"] != "late":
+            kept.append(n)
+        elif silent and n["system"] == silent[0]:
+            kept.append({"code": "late", "systems": silent})
+    return kept
 
 
 def ways(need: Mapping[str, Any], acts: bool, language: Language) -> list[tuple[str, str]]:

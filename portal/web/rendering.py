@@ -1,5 +1,6 @@
 """Templates: escaped always, undefined names are faults, one environment a language."""
 
+import re
 from datetime import UTC, date, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from portal.cli.reasons import hint, meaning
 from portal.web import audit_wording, daily, wording
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from portal.web.visit import Visit
 
 TEMPLATES = Path(__file__).parent / "templates"
+_PARTS = re.compile(r"(?<=[._-])(?=\w)")
 PARIS = ZoneInfo("Europe/Paris")
 
 
@@ -51,6 +54,9 @@ def _environment(language: Language) -> Environment:
         "title": partial(wording.title, language=language),
         "facts": partial(wording.facts, language=language),
         "fields": partial(wording.fields, language=language),
+        "told": partial(wording.told, language=language),
+        "sentence": sentence,
+        "breakable": breakable,
         "columns": partial(wording.columns, language=language),
         "function": partial(wording.function, language=language),
         "word": partial(wording.word, language=language),
@@ -58,6 +64,7 @@ def _environment(language: Language) -> Environment:
         "need": partial(wording.need, language=language),
         "said": partial(audit_wording.said, language=language),
         "spoken": partial(spoken, language=language),
+        "gathered": daily.gathered,
         "ways": partial(daily.ways, language=language),
         "ordered": partial(daily.ordered, language=language),
         "locus": partial(daily.locus, language=language),
@@ -69,6 +76,16 @@ def _environment(language: Language) -> Environment:
         "hint": partial(hint, language=language),
     }
     return made
+
+
+def sentence(text: str) -> str:
+    """With a capital: what begins a sentence. The rest stays: abbreviations have capitals of their own."""
+    return text[:1].upper() + text[1:]
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be taken apart where its parts meet, and nowhere else."""
+    return Markup("<wbr>").join(escape(part) for part in _PARTS.split(name))
 
 
 def day(text: str | None, language: Language) -> str:

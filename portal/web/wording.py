@@ -5,8 +5,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from babel.lists import format_list
+
 from portal.web.acts import function_word
-from portal.web.words import Language, catalogue, marked as _
+from portal.web.words import Language, catalogue, locale, marked as _
 from schemas.fields import Category, Scope
 from schemas.ids import AGENCY_SYSTEMS, System
 from schemas.records import RECORDS
@@ -128,6 +130,8 @@ _NEEDS: Mapping[str, str] = {
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _A_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _MANY = 12
+_TOLD = 6
+_DIGESTS = frozenset(name for name in _LABELS if name.endswith("_sha256") or name in ("sha256", "capability"))
 
 
 def title(entry: Mapping[str, Any], language: Language) -> str:
@@ -195,6 +199,11 @@ def function(text: str, language: Language) -> str:
     return text if language == "fr" else function_word(text)
 
 
+def told(entry: Mapping[str, Any], language: Language) -> list[tuple[str, str, str, str, bool]]:
+    """The fields that a line of the log tells: the first few, and no digest. The entry's page has them all."""
+    return [f for f in fields(entry, language) if f[0] not in _DIGESTS][:_TOLD]
+
+
 def _is_instant(value: Any) -> bool:
     return isinstance(value, str) and _INSTANT.fullmatch(value) is not None
 
@@ -226,7 +235,8 @@ def need(code: Mapping[str, Any], language: Language) -> str:
             return said % {"num": code["count"]}
         case other:
             sentence = _NEEDS[other]
-            named = {"system": system(code["system"], language)} if "system" in code else {"system": ""}
+            systems = code.get("systems", [code["system"]] if "system" in code else [])
+            named = {"system": format_list([system(s, language) for s in systems], locale=locale(language))}
             return words.gettext(sentence) % {**code, **named}
 
 

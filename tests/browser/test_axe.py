@@ -1,4 +1,5 @@
-"""No barrier that axe-core finds, on any page, in both languages, on a desk and on a telephone, by day and by night.
+"""No barrier that axe-core finds and nothing that does not fit, on any page, in both languages, on a desk and on a
+telephone, by day and by night.
 
 The pages are those of the list (`portal.web.registry`): a new one is looked at without being named here, and one that
 cannot be reached with the addresses below fails. axe-core finds what a machine can (WCAG 2.2 A and AA, and its own best
@@ -17,16 +18,21 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 from sqlalchemy import select
 
-from pipelines.reception import sessions, tables
+from pipelines.reception import requests, sessions, tables
+from pipelines.reception.requests import Kind, New
 from pipelines.reception.tables import ACCOUNT
 from pipelines.reception.vault import Vault
 from portal.web.description import FILES
 from portal.web.registry import PAGES, Page as Listed
 from schemas.access import TABLE, Needs, Role
 from schemas.home import Home
+from schemas.ids import AgencyCode, System
 from store.keys import open_root
+from tests.browser.fitting import misfits
 from tests.browser.test_door import DESK, TELEPHONE, Served, chromium, opened, served  # noqa: F401 - fixtures
-from tests.functional.web.test_matrix import path_of
+from tests.functional.conftest import Installation
+from tests.functional.web.certificates import certify
+from tests.functional.web.test_matrix import PARTS, path_of
 
 LANGUAGES = ("fr-FR", "en-GB")
 SCHEMES = ("light", "dark")
@@ -77,12 +83,24 @@ def people(served: Served, chromium: Browser) -> Iterator[dict[tuple[Role | None
     engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def there(served: Served, people: dict[tuple[Role | None, str], BrowserContext]) -> dict[str, str]:  # noqa: F811
+    """Parts of paths that lead to something: the agency has a certificate, and a request of a person."""
+    certify(Installation.on(served.home.parent), "A0001")
+    home = Home.at(served.home)
+    asked = New(Kind.ACCESS, System.GPI, f"REF-{'0' * 32}", "RGPD-2026-014", dt.date(2026, 1, 5))
+    now, vault = dt.datetime.now(dt.UTC), Vault.of(home, open_root(home))
+    return {"request_id": requests.of(home, vault, AgencyCode("A0001")).add(asked, "USR-0", now)}
+
+
 def barriers(page: Page, name: str) -> list[str]:
     """What axe-core finds on a page as it stands, in both sizes and both schemes."""
     found = []
     for size, scheme in itertools.product((DESK, TELEPHONE), SCHEMES):
         page.set_viewport_size(size)  # type: ignore[arg-type]
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        if scheme == SCHEMES[0]:
+            found += misfits(page, name)
         told = AXE.run(page)
         for each in told.response["violations"]:
             those = [node["target"] for node in each["nodes"]][:3]
@@ -98,6 +116,7 @@ def barriers(page: Page, name: str) -> list[str]:
 def test_no_barrier_on_a_page(
     served: Served,  # noqa: F811
     people: dict[tuple[Role | None, str], BrowserContext],
+    there: dict[str, str],
     listed: Listed,
     language: str,
 ) -> None:
@@ -105,6 +124,8 @@ def test_no_barrier_on_a_page(
         assert NOT_LOOKED_AT[listed.name]
         return
     path = path_of(listed, "A0001")
+    for part, value in there.items():
+        path = path.replace(PARTS[part], value)
     if listed.path == "/invitation/{token}":
         path = served.invite("axe.invited@agence.example").removeprefix(served.origin)
     page = people[role_of(listed), language].new_page()
@@ -138,6 +159,24 @@ def test_no_barrier_on_what_is_shown_when_something_is_not_as_hoped(
         page.locator("form[action='/language'] button").click()
         page.wait_for_url("**/language")
     assert barriers(page, f"{path} {language[:2]}") == []
+    page.close()
+
+
+def test_what_does_not_fit_would_be_found(
+    served: Served,  # noqa: F811
+    people: dict[tuple[Role | None, str], BrowserContext],
+) -> None:
+    """So is the measure: a table without its rules of style, on a telephone."""
+    page = people[Role.READER, "fr-FR"].new_page()
+    page.set_viewport_size(TELEPHONE)  # type: ignore[arg-type]
+    page.goto(f"{served.origin}/a/A0001")
+    assert misfits(page, "overview") == []
+    page.evaluate("document.querySelectorAll('.scroll').forEach((e) => e.classList.remove('scroll', 'stacked'))")
+    page.evaluate("document.querySelector('table').style.tableLayout = 'fixed'")
+    found = " ".join(misfits(page, "overview"))
+    assert "taken apart" in found
+    page.evaluate("document.querySelector('h1').style.width = '500px'")
+    assert "wider" in " ".join(misfits(page, "overview"))
     page.close()
 
 

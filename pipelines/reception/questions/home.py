@@ -18,7 +18,8 @@ from schemas.window import paris_day
 
 def state(visit: Visit, asked: Asked) -> Any:  # noqa: ARG001 - the agency was read with the visit
     """`needs`: what waits, the most pressing first, each a code and what it is about. `under_way`: what the agency
-    ordered and is not done yet. `acts`: whether the visitor can give instructions."""
+    ordered and is not done yet. `acts`: whether the visitor can give instructions. `theirs`: whether the visitor
+    is of the agency."""
     agency, desk = visit.named, visit.desk
     reading = desk.logs.read(agency)
     history = reading.counting if reading else _none(agency)
@@ -36,6 +37,7 @@ def state(visit: Visit, asked: Asked) -> Any:  # noqa: ARG001 - the agency was r
         "needs": needs.of(found, flows, history, hidden, found.aside or 0, visit.at) + _due(visit, found),
         "under_way": [] if found.erased_on else needs.under_way(history, visit.at),
         "of_agency": bool(permitted(Question.REQUESTS, agency, visit.grants, visit.at)),
+        "theirs": bool(permitted(Question.DOCUMENTS, agency, visit.grants, visit.at)),
         "acts": visit.acts,
     }
 

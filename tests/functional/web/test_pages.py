@@ -39,7 +39,7 @@ def english(standing: Door) -> Browser:
 
 def words(page: str) -> str:
     """What somebody reads."""
-    body = re.sub(r"<(script|style|svg)\b.*?</\1>", " ", page, flags=re.DOTALL)
+    body = re.sub(r"<(script|style|svg)\b.*?</\1>", " ", page, flags=re.DOTALL).replace("<wbr>", "")
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", body)))
 
 
@@ -54,7 +54,17 @@ def test_a_system_that_went_silent_is_told_of(door: Door, french: Browser) -> No
     for _ in range(130):  # of 29 minutes: nobody is signed out meanwhile
         door.clock.pass_(minutes=29)
     late = door.person(Role.READER, "A0001", "silent@agence.example").browser
-    assert "Rien n'est venu de SDGI depuis plus de deux jours." in words(late.get("/a/A0001").text)
+    said = words(late.get("/a/A0001").text)
+    assert re.findall("Rien n.est venu de (.*?) depuis plus de deux jours", said) == ["SpiLaSuite, SDGI, GPI et LOGIN"]
+    assert "2 choses vous attendent." in said
+
+
+def test_whoever_is_not_of_the_agency_is_told_that_it_waits_for_the_agency(door: Door) -> None:
+    """And is led to no page that they may not see."""
+    page = door.person(Role.OPERATOR, None, "exploitant@exploitant.example").browser.get("/a/A0001").text
+    assert "1 chose attend l'agence. 3 lignes" in words(page)
+    assert "/a/A0001/requests" in page
+    assert "/a/A0001/documents" not in page
 
 
 def test_days_to_the_end_of_the_window_are_counted(door: Door) -> None:
