@@ -249,7 +249,7 @@ def _erase_group(
         marks = _marks(house, [p.agency for p in mine])
         hands = _HouseHands(broom, house, at)
         done = {p.agency: _carry_out(broom, hands, p, at, told) for p in mine}
-        findings = _purged(broom, house) or _search(broom, house, [p.agency for p in mine], marks)
+        findings = _purged(broom, house) or _search(broom, house, [p.agency for p in mine], marks, at)
         for p in mine:
             steps = done[p.agency]
             yield steps if isinstance(steps, Erasure) else _finish(broom, house, p, steps, findings, at)
@@ -300,7 +300,7 @@ def _purged(broom: Broom, house: House) -> str | None:
 
 
 def _search(
-    broom: Broom, house: House, codes: Sequence[AgencyCode], marks: Mapping[AgencyCode, str]
+    broom: Broom, house: House, codes: Sequence[AgencyCode], marks: Mapping[AgencyCode, str], at: datetime
 ) -> tuple[residue.Finding, ...] | str:
     """The findings, or why there are none."""
     home = broom.home
@@ -310,7 +310,7 @@ def _search(
     try:
         where = residue.Where(
             home.root, home.keys, inboxes, orchestrator, broom.kept, marks, objects=_buckets(home, house),
-            door_marks=forgetting.marks(home, broom.root, codes),
+            door_marks=forgetting.marks(home, broom.root, codes), door_roles_end=forgetting.roles_end(at),
         )  # fmt: skip
         with broom.look_at_orchestrator() as there, engine.of(home).eye() or nullcontext() as eye:
             return residue.search(replace(where, database=eye, orchestrator_database=there), codes)
@@ -430,7 +430,7 @@ class _HouseHands:
             reduced = register.reduce_row(db, agency, end)
         # DELETE and UPDATE leave what was there in free pages; an earlier attempt may have stopped before this line.
         engine.on(self._house.db).scrub(self._house.db)
-        gone |= forgetting.forget(self._broom.home, self._broom.root, agency)
+        gone |= forgetting.forget(self._broom.home, self._broom.root, agency, self._at)
         return gone | {"register_rows": int(reduced)}
 
     def detach_portal(self, agency: AgencyCode) -> Counts:

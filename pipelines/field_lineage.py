@@ -17,7 +17,7 @@ from pipelines.lineage_rules import rule
 from pipelines.processing_register import words
 from schemas.errors import Malformed
 from schemas.fields import JUSTIFIED_BY, Field, Scope
-from schemas.ids import System
+from schemas.ids import System, system_name
 from schemas.records import CANONICAL, RECORDS, exported_fields
 from store.tables import ROWS
 
@@ -191,7 +191,7 @@ def rows(lineage: FieldLineage, language: Language) -> list[tuple[str, str, str,
     n = 0 if language == "fr" else 1
     label = lineage.label_fr if language == "fr" else lineage.label_en
     found = [
-        (STEPS["origin"][n], f"{o.system} {o.layout}, {o.table}", o.column, f"{o.code}: {o.fr if n == 0 else o.en}")
+        (STEPS["origin"][n], f"{_layout(o, language)}, {o.table}", o.column, f"{o.code}: {o.fr if n == 0 else o.en}")
         for o in lineage.origins
     ]
     said = [scope_word(lineage.scope, language), category_word(lineage.category, language), HELD[lineage.held.state][n]]
@@ -201,6 +201,11 @@ def rows(lineage: FieldLineage, language: Language) -> list[tuple[str, str, str,
         (STEPS["exit"][n], WAYS[e.way][n], f"{law} {e.ground}", e.fr if n == 0 else e.en) for e in lineage.exits
     ]  # fmt: skip
     return found + [(STEPS["erasure"][n], str(k), "", pair[n]) for k, pair in enumerate(lineage.erasure, 1)]
+
+
+def _layout(origin: Origin, language: Language) -> str:
+    """A system and the version of its contract, as people know them."""
+    return f"{system_name(origin.system, language)} {origin.layout}"
 
 
 def scope_word(scope: str, language: Language) -> str:
@@ -235,7 +240,7 @@ def svg(lineage: FieldLineage, language: Language = "fr") -> str:
     `currentColor` where it has none."""
     n = 0 if language == "fr" else 1
     left = [
-        (f"{o.system} {o.layout}", f"{o.table} {o.column}", o.fr if n == 0 else o.en, o.kind.lower())
+        (_layout(o, language), f"{o.table} {o.column}", o.fr if n == 0 else o.en, o.kind.lower())
         for o in lineage.origins
     ]
     right = [(WAYS[e.way][n], e.fr if n == 0 else e.en, "exit") for e in lineage.exits]

@@ -1,6 +1,6 @@
 """Giving back and letting go: the return pack, what is due, and whether a certificate holds."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from schemas.capability import Act, Capability
 from schemas.errors import Malformed, NotVerified
 from schemas.home import Home
 from schemas.ids import AgencyCode
+from schemas.mandate import Task as Ordered
 from schemas.records import CONTROLLER_TABLES, PROCESSOR_TABLES
 from store import register
 from store.agency import OpenShelf, is_held
@@ -28,45 +29,71 @@ from store.house import House
 from store.keys import Keyring, open_root, signer
 
 
-def export(
-    home: Home, agency: AgencyCode | None, to: Path, at: datetime, passphrase: str | None = None
-) -> tuple[bool, dict[str, int]]:
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A return pack: rows by table. `instructions`: the orders that it fulfils; `part`: whether they name some tables
+    only. `registered`: whether the register knows the agency."""
+
+    registered: bool
+    tables: Mapping[str, int]
+    instructions: tuple[str, ...] = ()
+    part: bool = False
+
+
+def export(home: Home, agency: AgencyCode | None, to: Path, at: datetime, passphrase: str | None = None) -> Returned:
     """Write the return pack of an agency (None: the portal's own accounts): one file a table (art. 28(3)(g), R24).
 
-    Whether the register knows the agency, and rows by table. Of an agency that holds nothing, or was erased, every
-    table is empty: that is its whole data.
+    Orders to return that wait say which tables: those that they name, and no other. Without one it is everything, which
+    is the processor's duty at the end of the contract. Of an agency that holds nothing, or was erased, every table is
+    empty: that is its whole data.
     """
     with House.open(home) as house:
         registered = agency is None or register.get(house.db, agency) is not None
     tables = PROCESSOR_TABLES if agency is not None else CONTROLLER_TABLES
     if not is_held(home, agency):
-        return registered, write_tables(None, tables, to)
+        return Returned(registered, write_tables(None, tables, to))
     root = open_root(home, passphrase)
-    warrant = Warrants(home, root, at).grant(agency, Act.RETURN)
+    warrants = Warrants(home, root, at)
+    warrant = warrants.grant(agency, Act.RETURN)
+    orders = _ordered(warrants, agency, warrant.capability)
+    named = {t for order in orders for t in order.tables}
+    if orders and "*" not in named:
+        tables = tuple(t for t in tables if t in named)
     with (
         Keyring.open(home, root, warrant.capability) as keyring,
         OpenShelf.open(home, keyring, warrant) as shelf,
     ):
         written = write_tables(shelf, tables, to)
     if agency is not None:
-        _handed(Log.at(home, agency, LogKeys(home, root)), warrant.capability, written, at)
-    return registered, written
+        _handed(Log.at(home, agency, LogKeys(home, root)), warrant.capability, orders, written, at)
+    return Returned(registered, written, tuple(o.instruction for o in orders), bool(orders) and "*" not in named)
 
 
-def _handed(log: Log, leave: Capability, written: Mapping[str, int], at: datetime) -> None:
-    """What was given back, and to whom (R14); an order to give back is fulfilled by it."""
-    ordered = tuple(i for i in leave.ground if i.startswith("INS-"))
-    tables = {name: rows for name, rows in written.items() if rows}
+def _ordered(warrants: Warrants, agency: AgencyCode | None, leave: Capability) -> list[Ordered]:
+    """The orders to return that were not carried out yet, of those under which this is done."""
+    if agency is None or leave.mandate is None or not warrants.log(agency).exists:
+        return []
+    done = {e.instruction for e in warrants.log(agency).read().entries if isinstance(e, Fulfilled)}
+    waiting = [t for t in leave.mandate.tasks if t.does == Task.RETURN and t.instruction not in done]
+    return sorted(waiting, key=lambda t: t.instruction)
+
+
+def _handed(log: Log, leave: Capability, orders: Sequence[Ordered], written: Mapping[str, int], at: datetime) -> None:
+    """What was given back, and to whom (R14); an order to give back is fulfilled by it. Of a table that an order names,
+    none is a count too."""
+    named = {t for order in orders for t in order.tables}
+    tables = {name: rows for name, rows in written.items() if rows or name in named}
     given = Handed(
-        does=Handing.RETURN, recipient=str(leave.agency), country=None, tables=tables, instructions=ordered,
-        capability=leave.digest, carried_out_at=at,
+        does=Handing.RETURN, recipient=str(leave.agency), country=None, tables=tables,
+        instructions=tuple(o.instruction for o in orders), capability=leave.digest, carried_out_at=at,
     )  # fmt: skip
     entries: list[tuple[Entry, str | None]] = [(given, None)]
-    for i in ordered:
+    for order in orders:
+        mine = {name: rows for name, rows in tables.items() if name in order.tables or "*" in order.tables}
         done = Fulfilled(
-            instruction=i, does=Task.RETURN, tables=tables, capability=leave.digest, carried_out_at=at
+            instruction=order.instruction, does=Task.RETURN, tables=mine, capability=leave.digest, carried_out_at=at,
         )  # fmt: skip
-        entries.append((done, f"fulfilled:{i}"))
+        entries.append((done, f"fulfilled:{order.instruction}"))
     log.append_all(entries, at)
 
 

@@ -16,6 +16,7 @@ from ledger.canonical import read_instant
 from ledger.lines import write_whole
 from pipelines.processing_register import words
 from schemas.errors import Malformed, Refused
+from schemas.ids import system_name
 
 Language = Literal["fr", "en"]
 JSON_NAME, ODS_NAME = "register.json", "register.ods"
@@ -108,8 +109,11 @@ class _Speak:
         return "processor" if part == "article_30_2" else "operator"
 
     def _processing(self, r: Entry) -> list[tuple[str, str]]:
-        return [("id", r["id"]), ("category", self.say("processing", r["category"])), ("system", r["system"] or ""),
+        return [("id", r["id"]), ("category", self.say("processing", r["category"])), ("system", self._system(r)),
                 ("at", self.register["at"])]  # fmt: skip
+
+    def _system(self, r: Entry) -> str:
+        return system_name(r["system"], ("fr", "en")[self.tongue]) if r["system"] else ""
 
     def _operator(self) -> list[tuple[str, str]]:
         return [(name, self.register["processor"][name]) for name in ("name", "address", "contact", "dpo")]

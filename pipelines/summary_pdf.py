@@ -18,6 +18,7 @@ from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTempl
 
 from ledger.canonical import read_instant
 from schemas.errors import Malformed
+from schemas.ids import system_name
 from schemas.window import PARIS, closes_at
 
 Summary = Mapping[str, Any]
@@ -27,7 +28,6 @@ PAGES = 2
 SHOWN = (14, 9, 6, 4, 2, 1)  # how many rows of each list: the greatest number that fits two pages
 MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre",
           "décembre")  # fmt: skip
-SYSTEMS = {"spilasuite": "SpiLaSuite", "sdgi": "SDGI", "gpi": "GPI", "login": "LOGIN"}
 KINDS = {
     "synchronise": "Synchroniser", "restrict": "Restreindre", "rectify": "Rectifier", "erase": "Effacer",
     "return": "Restituer", "transfer": "Transférer hors UE", "disclose": "Communiquer",
@@ -175,7 +175,7 @@ class _Page:
 
     def _received(self) -> list[Flowable]:
         names = ("deliveries", "read", "stored", "unchanged", "quarantined", "ignored", "withheld")
-        rows = [[SYSTEMS.get(r["system"], r["system"]), *(_number(r[n]) for n in names)] for r in self.s["received"]]
+        rows = [[system_name(r["system"]), *(_number(r[n]) for n in names)] for r in self.s["received"]]
         heads = ("Logiciel", "Livraisons", "Lignes lues", "gardées", "inchangées", "de côté", "ignorées", "retenues")
         widths = (26, 21, 22, 21, 22, 19, 21, 21)
         return self._list("Ce qui a été reçu", heads, rows, widths, "Rien n'a été reçu.", right=range(1, 8))
@@ -183,7 +183,7 @@ class _Page:
     def _exceeded(self) -> list[Flowable]:
         """Only where there is something to tell the agency."""
         rows = [
-            [SYSTEMS.get(e["system"], e["system"]), *(_number(e[n]) for n in ("deliveries", "lines", "values"))]
+            [system_name(e["system"]), *(_number(e[n]) for n in ("deliveries", "lines", "values"))]
             for e in self.s["exceeded"]
         ]
         if not rows:
@@ -194,7 +194,7 @@ class _Page:
 
     def _refused(self) -> list[Flowable]:
         rows = [
-            [SYSTEMS.get(r["system"], r["system"]), self.meaning(r["reason"]), _number(r["count"])]
+            [system_name(r["system"]), self.meaning(r["reason"]), _number(r["count"])]
             for r in self.s["house"]["refused"]
         ]
         return self._list("Ce qui a été refusé", ("Logiciel", "Motif", "Livraisons"), rows, (26, 124, 24),
@@ -291,7 +291,7 @@ _RULED = TableStyle([
 
 def _scope(i: Mapping[str, Any]) -> str:
     """What an instruction is about, in words."""
-    said = [", ".join(SYSTEMS.get(s, s) for s in i.get("systems", ()))]
+    said = [", ".join(system_name(s) for s in i.get("systems", ()))]
     said.append(_tables(i.get("tables") or i.get("targets") or (), str(i.get("scope", ""))))
     said.append("".join(str(i.get(name) or "") for name in ("recipient", "name")))
     return " : ".join(filter(None, said)) or "toute l'agence"

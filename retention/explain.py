@@ -36,6 +36,10 @@ LEFT: dict[Left, dict[Language, str]] = {
         "fr": "la base de l'agence elle-même, lue par ODBC : elle n'est pas à nous",
         "en": "the agency's own database, read by ODBC: it is not ours",
     },
+    Left.WEB_DOOR: {
+        "fr": "porte web : les rôles de ses membres, 30 jours encore, et la trace de ce qui y fut demandé, 12 mois",
+        "en": "at the web door: the roles of its people, 30 days more, and the log of what was asked there, 12 months",
+    },
     Left.PORTAL_SNAPSHOT: {
         "fr": "le dernier export du portail s'il nomme encore l'agence : il part dès que le suivant est accepté",
         "en": "the portal's newest snapshot where it still names the agency: it goes once the next one is accepted",

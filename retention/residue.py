@@ -35,8 +35,8 @@ _EVIDENCE = frozenset({"ledger", "certificates", "erasures", "lineage"})
 _BARE_ROW = frozenset({"code", "date_fin", "erased_on", "closed"})
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _LOG_KEY = re.compile(r"[A-Z0-9]{5}\.key")
-_DOOR = ("requests.db", "notices.db")
-_DOOR_KEPT = "log_read"
+_DOOR = ("requests.db", "notices.db", "accounts.db")
+_DOOR_KEPT, _DOOR_ROLES = "log_read", "role"
 _TEXT_LIMIT = 256 * 2**20
 _CODES_A_QUERY = 50
 _JOIN = "\x1f"
@@ -47,7 +47,8 @@ Hits = dict[AgencyCode, int]
 @dataclass(frozen=True, slots=True)
 class Where:
     """What to search. `marks`: texts that only one agency has (its SIRET), looked for in the bytes of the house's
-    database. `door_marks`: what the web door calls an agency, whose codes it does not keep in clear.
+    database. `door_marks`: what the web door calls an agency, whose codes it does not keep in clear; `door_roles_end`:
+    the last instant of a role that an erasure leaves there.
 
     `kept`: names of the orchestrator's own erasure jobs, assets and sensors, whose records are evidence. `database`:
     where the records are in PostgreSQL, a login that sees the clear columns of everybody. `orchestrator_database`:
@@ -61,6 +62,7 @@ class Where:
     kept: frozenset[str] = frozenset()
     marks: Mapping[AgencyCode, str] = field(default_factory=dict)
     door_marks: Mapping[AgencyCode, str] = field(default_factory=dict)
+    door_roles_end: str = ""
     database: Connection | None = None
     orchestrator_database: Connection | None = None
     objects: tuple[residue_objects.Store, ...] = ()
@@ -169,8 +171,9 @@ def house_bytes(where: Where, codes: frozenset[AgencyCode]) -> tuple[int, Hits]:
 
 
 def door_rows(where: Where, codes: frozenset[AgencyCode]) -> tuple[int, Hits]:
-    """Requests and notices at the web door that carry an agency's mark. How far its log was read is a number of the
-    log, which stays."""
+    """Rows at the web door that carry an agency's mark: requests, notices, passkeys that signed, packs, and roles that
+    do not end in time. How far its log was read is a number of the log, which stays; what was asked is kept for twelve
+    months elsewhere."""
     marks = {where.door_marks[c]: c for c in codes if c in where.door_marks}
     looked_at, hits = 0, Counter[AgencyCode]()
     for name in _DOOR:
@@ -178,13 +181,20 @@ def door_rows(where: Where, codes: frozenset[AgencyCode]) -> tuple[int, Hits]:
         if not path.exists():
             continue
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=60)) as db:
+            db.row_factory = sqlite3.Row
             for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 if table == _DOOR_KEPT:
                     continue
                 for row in db.execute(f"SELECT * FROM {_quoted(table)}"):  # noqa: S608 - a name of the database's own
                     looked_at += 1
-                    hits.update({marks[v] for v in row if isinstance(v, str) and v in marks})
+                    if not (table == _DOOR_ROLES and _ends(row, where.door_roles_end)):
+                        hits.update({marks[v] for v in row if isinstance(v, str) and v in marks})
     return looked_at, dict(hits)
+
+
+def _ends(role: sqlite3.Row, last: str) -> bool:
+    """Whether somebody's role is over, or will be by then. Instants are texts that sort."""
+    return role["revoked_at"] is not None or (role["until"] is not None and role["until"] <= last)
 
 
 def texts(where: Where, codes: frozenset[AgencyCode]) -> tuple[int, Hits]:
@@ -267,14 +277,18 @@ def plant(root: Path, kept: frozenset[str]) -> Where:
         db.execute("INSERT INTO runs VALUES ('own', ?, ?)", (min(kept, default="-"), CONTROL if kept else ""))
         db.execute("INSERT INTO run_tags VALUES ('own', 'k', ?), ('other', 'k', ?)", (CONTROL if kept else "", CONTROL))
     (home / "reception").mkdir()
-    for name, table in zip(_DOOR, ("request", "event"), strict=True):
+    for name, table in zip(_DOOR, ("request", "event", "signing_key"), strict=True):
         with closing(sqlite3.connect(home / "reception" / name)) as db, db:
             db.execute(f"CREATE TABLE {table} (id TEXT, agency_mark TEXT)")
             db.execute(f"CREATE TABLE {_DOOR_KEPT} (agency_mark TEXT)")
             db.execute(f"INSERT INTO {table} VALUES ('1', ?)", (_CONTROL_MARK,))  # noqa: S608 - a name of ours
             db.execute(f"INSERT INTO {_DOOR_KEPT} VALUES (?)", (_CONTROL_MARK,))  # noqa: S608 - a name of ours
+    ends = [(None, None), ("2026-02-06", None), ("2026-02-05", None), (None, "2026-01-02")]  # the last two may stay
+    with closing(sqlite3.connect(home / "reception" / _DOOR[-1])) as db, db:
+        db.execute(f"CREATE TABLE {_DOOR_ROLES} (agency_mark TEXT, until TEXT, revoked_at TEXT)")
+        db.executemany(f"INSERT INTO {_DOOR_ROLES} VALUES (?, ?, ?)", [(_CONTROL_MARK, *end) for end in ends])  # noqa: S608 - a name of ours
     marks = {CONTROL: _CONTROL_MARK}
-    return Where(home, keys, (inbox,), dagster, kept, marks, marks)
+    return Where(home, keys, (inbox,), dagster, kept, marks, marks, "2026-02-05")
 
 
 # What `plant` leaves for each search to find.
@@ -283,7 +297,7 @@ SEARCHES: dict[str, tuple[Search, int]] = {
     "house rows": (house_rows, 2),
     "house bytes": (house_bytes, 1),
     "portal rows": (portal_rows, 1),
-    "web door": (door_rows, 2),
+    "web door": (door_rows, 5),
     "texts": (texts, 1),
     "orchestrator": (orchestrator, 1),
 }

@@ -14,11 +14,12 @@ from schemas.ids import AgencyCode
 
 class Left(StrEnum):
     """What an erasure leaves on purpose. None of it is data of the agency's persons, but the last, which goes by
-    itself."""
+    itself; who comes in at the web door is the operator's own affair (R40)."""
 
     EVIDENCE = "evidence"
     REGISTER = "register"
     SOURCE = "source"
+    WEB_DOOR = "web_door"
     PORTAL_SNAPSHOT = "portal_snapshot"
 
 

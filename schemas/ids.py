@@ -21,6 +21,15 @@ class System(StrEnum):
 
 
 AGENCY_SYSTEMS = (System.SPILASUITE, System.SDGI, System.GPI, System.LOGIN)
+# As their vendors write them (R43): what people read. Files for machines keep the words above.
+_NAMES = {System.SPILASUITE: "SpiLaSuite", System.SDGI: "SDGI", System.GPI: "GPI", System.LOGIN: "LOGIN"}
+_PORTAL = {"fr": "portail", "en": "portal"}
+
+
+def system_name(code: str, language: str = "fr") -> str:
+    """What people call a system; what is none stays as it is."""
+    names: dict[str, str] = {str(s): name for s, name in _NAMES.items()} | {str(System.PORTAL): _PORTAL[language]}
+    return names.get(str(code), str(code))
 
 
 def agency_code(raw: str) -> AgencyCode:

@@ -11,6 +11,7 @@ import dagster as dg
 import pipelines.defs.discretion  # noqa: F401 - what Dagster must not repeat, before anything else
 from pipelines.defs.clearing import JOB as CLEARING_JOB
 from pipelines.defs.door import Standing
+from pipelines.defs.events import JOB as EVENTS_JOB
 from pipelines.defs.reconcile import JOB as RECONCILE_JOB, reconcile_spilasuite
 from pipelines.defs.retention import ERASURE_ASSETS, JOB as ERASURE_JOB
 from pipelines.defs.schedules import SCHEDULES
@@ -32,7 +33,7 @@ def defs() -> dg.Definitions:
     return dg.Definitions(
         assets=[*exports(), *SYNC_ASSETS, reconcile_spilasuite, *tables(), *ERASURE_ASSETS],
         asset_checks=[checks()],
-        jobs=[SYNC_JOB, RECONCILE_JOB, ERASURE_JOB, CLEARING_JOB],
+        jobs=[SYNC_JOB, RECONCILE_JOB, ERASURE_JOB, CLEARING_JOB, EVENTS_JOB],
         schedules=SCHEDULES,
         sensors=SENSORS,
         resources={"door": Standing()},

@@ -1,4 +1,5 @@
-"""When: one night for each system, one for the portal, one look at the contract windows a day, one clearing a night.
+"""When: one night for each system, one for the portal, one look at the contract windows a day, one clearing a night;
+every hour what waits for whoever takes the events of lineage, where somebody does.
 
 Nothing is decided by a tick: a tick asks for runs of what the register holds at that moment, and a run settles whatever
 waits. So a missed night needs no catching up, and a tick that comes twice asks for nothing new (its keys are the same).
@@ -12,13 +13,16 @@ import dagster as dg
 
 from pipelines.defs.clearing import JOB as CLEARING_JOB
 from pipelines.defs.door import NoHome, contracts, home_of_environment
+from pipelines.defs.events import JOB as EVENTS_JOB
 from pipelines.defs.interrupted import mend
 from pipelines.defs.keys import sync_key
 from pipelines.defs.partitions import DOOR_TAG, SYSTEM_TAG, enlist, is_shared, slices, tags_of
 from pipelines.defs.reconcile import JOB as RECONCILE_JOB
 from pipelines.defs.retention import JOB as ERASURE_JOB
 from pipelines.defs.sync import JOB as SYNC_JOB
+from pipelines.openlineage.settings import receiver
 from pipelines.timetable import TIMES
+from schemas.errors import Malformed
 from schemas.ids import AGENCY_SYSTEMS, System
 from schemas.window import PARIS
 
@@ -57,6 +61,25 @@ def _nightly(system: System) -> dg.ScheduleDefinition:
     return nightly
 
 
+@dg.schedule(
+    name="hourly_events",
+    job=EVENTS_JOB,
+    cron_schedule="20 * * * *",
+    execution_timezone="UTC",  # of no day is an hour missing or there twice
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Events of lineage for whoever takes them; nothing where nobody does.",
+)
+def _hourly_events(_: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    try:
+        if receiver(home_of_environment()) is None:
+            return dg.SkipReason("nobody takes events: depositaire.toml has no [openlineage]")
+    except NoHome as no:
+        return dg.SkipReason(str(no))
+    except Malformed:
+        pass  # the run says what is wrong
+    return dg.RunRequest(tags={DOOR_TAG: "schedule"})
+
+
 SCHEDULES: list[dg.ScheduleDefinition] = [
     *(_nightly(system) for system in (*AGENCY_SYSTEMS, System.PORTAL)),
     # The sensor looks every quarter of an hour; this one is for an installation whose sensors were switched off.
@@ -86,4 +109,5 @@ SCHEDULES: list[dg.ScheduleDefinition] = [
         tags={DOOR_TAG: "schedule"},
         description="Old runs that say nothing any more.",
     ),
+    _hourly_events,
 ]

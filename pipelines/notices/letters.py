@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from schemas.ids import AgencyCode
+from schemas.ids import AgencyCode, system_name
 
 SIGNATURE, NUMBER = "Depositaire-Signature", "Depositaire-Letter"
 
@@ -53,10 +53,11 @@ def _words() -> dict[str, dict[str, str]]:
 
 def as_mail(letter: Letter, sender: str, to: str, language: str) -> EmailMessage:
     """RFC 5322, in plain text. Who is sent it twice sees one: its Message-ID is the letter's number."""
-    words = _words()[language if language in _words() else "fr"]
+    tongue = language if language in _words() else "fr"
+    words = _words()[tongue]
     lines = [words["greeting"], "", words["begin"].format(agency=letter.agency), ""]
     for told in letter.told:
-        lines += [f"- {words[told.code].format_map(told.facts)}", f"  {letter.link(told)}"]
+        lines += [f"- {words[told.code].format_map(_named(told.facts, tongue))}", f"  {letter.link(told)}"]
     lines += ["", words["end"], f"{letter.origin}/preferences", ""]
     mail = EmailMessage(policy=SMTP)
     mail["Subject"] = words["subject"].format(count=len(letter.told), agency=letter.agency)
@@ -67,6 +68,11 @@ def as_mail(letter: Letter, sender: str, to: str, language: str) -> EmailMessage
     mail["List-Unsubscribe"] = f"<{letter.origin}/preferences>"  # RFC 2369
     mail.set_content("\n".join(lines), cte="quoted-printable")
     return mail
+
+
+def _named(facts: Mapping[str, Any], language: str) -> dict[str, Any]:
+    """Facts with a system as people call it. A programme is told the word of the model."""
+    return {name: system_name(said, language) if name == "system" else said for name, said in facts.items()}
 
 
 def as_json(letter: Letter) -> bytes:

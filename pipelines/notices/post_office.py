@@ -4,7 +4,7 @@ import secrets
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from ledger.log import Log
 from pipelines.notices import sending
 from pipelines.notices.outbox import Outbox
 from pipelines.notices.settings import Settings, is_here, settings
-from pipelines.notices.tables import WEBHOOK, open_outbox
+from pipelines.notices.tables import EVENT, LETTER, POST, PREFERENCE, WEBHOOK, open_outbox
 from pipelines.reception import tables
 from pipelines.reception.logs import Logs
 from pipelines.reception.tables import stamp
@@ -78,6 +78,26 @@ def forget(home: Home, root: Root, agency: AgencyCode) -> int:
         office.engine.dispose()
 
 
+def sweep(home: Home, accounts: Collection[str], erased: Collection[str], before: str) -> None:
+    """Forget accounts that are forgotten (how they are told, and what waits for them or was sent), and what was told
+    before an instant of erased agencies (marks)."""
+    if not (accounts or erased) or not (home.reception / "notices.db").exists():
+        return
+    engine = open_outbox(home)
+    try:
+        with engine.begin() as db:
+            db.execute(delete(PREFERENCE).where(PREFERENCE.c.account.in_(accounts)))
+            for table in (POST, LETTER):
+                db.execute(delete(table).where(table.c.recipient.in_(accounts)))
+            old = select(EVENT.c.id).where(EVENT.c.agency_mark.in_(erased), EVENT.c.at < before)
+            letters = select(POST.c.letter).where(POST.c.event.in_(old), POST.c.letter.is_not(None))
+            db.execute(delete(LETTER).where(LETTER.c.id.in_(letters)))
+            db.execute(delete(POST).where(POST.c.event.in_(old)))
+            db.execute(delete(EVENT).where(EVENT.c.agency_mark.in_(erased), EVENT.c.at < before))
+    finally:
+        engine.dispose()
+
+
 # -- programmes --------------------------------------------------------------------------------------------------------
 
 
@@ -114,4 +134,4 @@ def tell_no_programme(home: Home, root: Root, agency: AgencyCode) -> None:
         raise Refused("no programme of this agency is told", "Nothing was changed.")
 
 
-__all__ = ["Settings", "beside", "forget", "outbox_of", "tell_no_programme", "tell_programme", "turn"]
+__all__ = ["Settings", "beside", "forget", "outbox_of", "sweep", "tell_no_programme", "tell_programme", "turn"]

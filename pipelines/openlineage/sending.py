@@ -58,13 +58,21 @@ class _Away(Exception):
     """Nothing can be sent now."""
 
 
+class _Enough(Exception):
+    """The time of this turn is over."""
+
+
 class _RefusedEvent(Exception):
     """The receiver does not take this event."""
 
 
-def turn(home: Home, to: Receiver, flows: Collection[Flow], now: Callable[[], datetime] | None = None) -> Turn:
-    """Send what waits of these flows. Raises TryAgain while another process sends."""
-    clock = now or (lambda: datetime.now(UTC))
+def turn(
+    home: Home, to: Receiver, flows: Collection[Flow], now: Callable[[], datetime] | None = None,
+    seconds: float | None = None,
+) -> Turn:  # fmt: skip
+    """Send what waits of these flows; with `seconds`, begin with no further event after so many. Raises TryAgain while
+    another process sends."""
+    clock, begun = now or (lambda: datetime.now(UTC)), time.monotonic()
     with _alone(home):
         sent, kind = 0, None
         with closing(_Wire(to)) as wire:
@@ -72,6 +80,10 @@ def turn(home: Home, to: Receiver, flows: Collection[Flow], now: Callable[[], da
                 try:
                     for _ in _sent(home, flow, wire):
                         sent += 1
+                        if seconds is not None and time.monotonic() - begun >= seconds:
+                            raise _Enough
+                except _Enough:
+                    break
                 except _RefusedEvent as no:
                     kind = str(no)
                 except _Away as no:

@@ -2,8 +2,9 @@
 
 One pack a person and agency: asking again takes the place of the one before. The file is named by the agency, so that
 an erasure finds and removes it with every other file of that name (`retention.files.leftovers`); nobody but whoever
-asked can fetch it. A pack holds the log and no personal value (`ledger.evidence`). What a restart interrupts is told as
-failed.
+asked can fetch it. A pack that is finished while its agency is being erased is removed here, since the erasure may have
+looked before it was there. A pack holds the log and no personal value (`ledger.evidence`). What a restart interrupts is
+told as failed, and whatever goes wrong with one pack, the next one is made.
 """
 
 import queue
@@ -21,6 +22,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 from pipelines import evidence
 from pipelines.reception.tables import PACK, stamp
 from pipelines.reception.vault import Vault
+from retention.diary import open_rounds
 from schemas.home import Home
 from schemas.ids import AgencyCode
 from store import register
@@ -141,23 +143,28 @@ class Packs:
     def _work(self) -> None:
         while True:
             try:
-                wanted = self._wanted.get(timeout=_LOOK_SECONDS)
-            except queue.Empty:
-                self.clear(self._clock())
-                continue
-            if wanted is None:
-                return
-            self._made(wanted)
+                try:
+                    wanted = self._wanted.get(timeout=_LOOK_SECONDS)
+                except queue.Empty:
+                    self.clear(self._clock())
+                    continue
+                if wanted is None:
+                    return
+                self._made(wanted)
+            except Exception as error:  # noqa: BLE001 - without this thread nobody's pack would ever be made
+                if not self._home.reception.is_dir():
+                    return  # the home is gone, and with it whatever was asked
+                _failed(error)
 
     def _made(self, wanted: _Wanted) -> None:
         path, at = self._path(wanted.agency, wanted.id), self._clock()
-        erased = self._erased(wanted.agency)
         try:
+            erased = self._erased(wanted.agency)
             done = evidence.write(
                 self._home, wanted.agency, path, at, at, self._meaning,
                 root=self._root, categories=wanted.categories, told=lambda step: self._note(wanted.id, step=step),
             )  # fmt: skip
-            if self._erased(wanted.agency) != erased:  # the erasure may have looked before the file was there
+            if self._being_erased(wanted.agency) or self._erased(wanted.agency) != erased:
                 path.unlink(missing_ok=True)
                 self._note(wanted.id, step=FAILED)
                 return
@@ -165,9 +172,11 @@ class Packs:
             self._note(
                 wanted.id, step=READY, ready_at=stamp(at), bytes=size, entries=done.size, hidden=done.hidden
             )  # fmt: skip
-        except Exception as error:  # noqa: BLE001 - the next one is made all the same
-            print(f"depositaire door: a pack was not made: {type(error).__name__}", file=sys.stderr, flush=True)
+        except Exception as error:
             path.unlink(missing_ok=True)
+            if not self._home.reception.is_dir():
+                raise
+            _failed(error)
             self._note(wanted.id, step=FAILED)
 
     def _note(self, pack: str, **said: object) -> None:
@@ -177,10 +186,20 @@ class Packs:
     def _path(self, agency: AgencyCode, pack: str) -> Path:
         return self.folder / f"{agency}-{pack}.zip"
 
+    def _being_erased(self, agency: AgencyCode) -> bool:
+        """Begun before this is asked, and not concluded: its diary says so from before the first file is removed. What
+        is begun later finds the file."""
+        return agency in open_rounds(self._home.root / "erasures")
+
     def _erased(self, agency: AgencyCode) -> bool:
         with House.open(self._home) as house:
             known = register.get(house.db, agency)
         return known is None or known.contract.erased
+
+
+def _failed(error: Exception) -> None:
+    """The kind alone: what an error says that is not ours may hold anything."""
+    print(f"depositaire door: a pack was not made: {type(error).__name__}", file=sys.stderr, flush=True)
 
 
 def _kept(categories: frozenset[str] | None) -> str | None:

@@ -101,6 +101,8 @@ class Service:
     def stop(self) -> None:
         self._ended.set()
         self._server.stop(_GRACE_SECONDS).wait()
+        if self._sweeper.is_alive():
+            self._sweeper.join()
         self.counter.desk.packs.stop()
         self.path.unlink(missing_ok=True)
 

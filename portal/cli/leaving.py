@@ -35,14 +35,22 @@ def export(
         raise Malformed("say whose data", "Give --agency CODE, or --portal.")
     code = agency_code(agency) if agency is not None else None
     os.umask(0o077)  # personal data: for its owner's eyes
-    registered, written = leaving.export(setting.home, code, to, setting.at, setting.passphrase)
+    made = leaving.export(setting.home, code, to, setting.at, setting.passphrase)
     if setting.as_json:
-        emit({"agency": code, "to": str(to), "tables": written})
+        emit(
+            {
+                "agency": code, "to": str(to), "tables": dict(made.tables),
+                "instructions": list(made.instructions), "part": made.part,
+            }
+        )  # fmt: skip
         return 0
-    if not registered:
+    if not made.registered:
         console(stderr=True).print(shown(say("export.unregistered", agency=code)), style="yellow")
-    line(say("export.done", rows=sum(written.values()), count=len(written), to=to))
-    if any(written.values()):
+    line(say("export.done", rows=sum(made.tables.values()), count=len(made.tables), to=to))
+    if made.part:
+        told = {"tables": ", ".join(made.tables), "ids": ", ".join(made.instructions)}
+        line(say("export.part", **told), style="yellow")
+    if any(made.tables.values()):
         line(say("export.personal"))
     return 0
 

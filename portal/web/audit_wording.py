@@ -49,11 +49,15 @@ _SAID: Mapping[str, Mapping[str, str]] = {
         "leave_evidence": _("Left on purpose: the evidence."),
         "leave_register": _("Left on purpose: the bare register."),
         "leave_source": _("Left on purpose: the agency's own database."),
+        "leave_web_door": _("Left for a time: roles at the web door, and what was asked there."),
         "leave_portal_snapshot": _("Left for now: the portal's newest export."),
     },
     "counts": {
         "key_rings": _("key rings"), "shelves": _("shelves"), "register_rows": _("rows of the register"),
         "deliveries": _("deliveries"), "leftovers": _("files"), "portal_snapshots": _("exports of the portal"),
+        "notices": _("notices"), "requests": _("requests of persons"), "packs": _("evidence packs"),
+        "signing_keys": _("passkeys that signed, as browsers find them"), "invitations": _("invitations"),
+        "roles_ended": _("roles that end"),
     },
     "done": {"done": _("done"), "nothing there": _("nothing was there")},
     # What stays on purpose (`retention.steps.Left`).
@@ -61,13 +65,14 @@ _SAID: Mapping[str, Mapping[str, str]] = {
         "evidence": _("the instruction log and its key, the diary of the erasure, the certificate: nothing personal"),
         "register": _("the agency's code, the end of its contract and the day of the erasure"),
         "source": _("the agency's own database, which is not ours"),
+        "web_door": _("roles of your people for thirty days more, and for twelve months what was asked here"),
         "portal_snapshot": _("the portal's newest export where it still names the agency, until the next one"),
     },
     # Places that were searched (`retention.residue`).
     "place": {
         "file names": _("names of files"), "house rows": _("tables of the installation"),
         "house bytes": _("bytes of the installation's database"), "portal rows": _("tables of the portal"),
-        "texts": _("every other file"), "orchestrator": _("the orchestrator"),
+        "texts": _("every other file"), "orchestrator": _("the orchestrator"), "web door": _("these pages' own tables"),
     },
     # How far a pack is (`pipelines.evidence.STEPS`).
     "pack": {

@@ -36,6 +36,7 @@ _NO = {
     "401": "Nobody is signed in.",
     "403": "Not allowed, or a form that no page of ours showed.",
     "404": "There is no such page, or not for this visitor.",
+    "408": "It took too long to come in.",
     "409": "It does not hold.",
     "413": "It is too large.",
     "429": "Too many at once.",

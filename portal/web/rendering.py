@@ -61,6 +61,7 @@ def _environment(language: Language) -> Environment:
         "function": partial(wording.function, language=language),
         "word": partial(wording.word, language=language),
         "system_name": partial(wording.system, language=language),
+        "layout_name": partial(wording.layout, language=language),
         "need": partial(wording.need, language=language),
         "said": partial(audit_wording.said, language=language),
         "spoken": partial(spoken, language=language),

@@ -10,7 +10,7 @@ from babel.lists import format_list
 from portal.web.acts import function_word
 from portal.web.words import Language, catalogue, locale, marked as _
 from schemas.fields import Category, Scope
-from schemas.ids import AGENCY_SYSTEMS, System
+from schemas.ids import AGENCY_SYSTEMS, System, system_name
 from schemas.records import RECORDS
 
 SYSTEMS = tuple(str(s) for s in AGENCY_SYSTEMS)
@@ -132,6 +132,7 @@ _A_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _MANY = 12
 _TOLD = 6
 _DIGESTS = frozenset(name for name in _LABELS if name.endswith("_sha256") or name in ("sha256", "capability"))
+_SPACED = re.compile(r"[ -]")
 
 
 def title(entry: Mapping[str, Any], language: Language) -> str:
@@ -146,13 +147,16 @@ def word(code: object, language: Language) -> str:
     return catalogue(language).gettext(_WORDS[code]) if isinstance(code, str) and code in _WORDS else str(code)
 
 
-# As their vendors write them.
-_SYSTEM_NAMES: Mapping[str, str] = {"spilasuite": "SpiLaSuite", "sdgi": "SDGI", "gpi": "GPI", "login": "LOGIN"}
-
-
 def system(code: object, language: Language) -> str:
-    """The name of a system."""
-    return _SYSTEM_NAMES.get(str(code)) or word(code, language)
+    """The name of a system, as its vendor writes it."""
+    return system_name(str(code), language) if code in SYSTEMS else word(code, language)
+
+
+def layout(text: str, language: Language) -> str:
+    """The contract that an export was read by, `sdgi 1.4` or `gpi-01.02` in the log, with its system as people know
+    it."""
+    code, version = (*_SPACED.split(text, maxsplit=1), "")[:2]
+    return f"{system(code, language)} {version}".rstrip()
 
 
 def facts(entry: Mapping[str, Any], language: Language) -> list[tuple[str, str]]:
@@ -248,6 +252,8 @@ def _said(name: str, value: Any, language: Language) -> str:
             return ", ".join(system(v, language) for v in value)
         case str() if name == "system":
             return system(value, language)
+        case str() if name == "layout":
+            return layout(value, language)
         case bool():
             return catalogue(language).gettext(_("yes") if value else _("no"))
         case int():

@@ -21,6 +21,7 @@ AUTOMATION = "/automation"
 # Whether each is switched on at a first start.
 CLOCKWORK = {
     "closing_windows": True, "daily_contract_windows": True, "nightly_clearing": True,
+    "hourly_events": True,
     "new_deliveries": False, "weekly_reconciliation": False, "nightly_spilasuite": False, "nightly_sdgi": False,
     "nightly_gpi": False, "nightly_login": False, "nightly_portal": False,
 }  # fmt: skip

@@ -6,6 +6,7 @@ page shows (`static/sign.js`).
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi.responses import Response
 
@@ -101,8 +102,15 @@ def _form(
     return visit.show(
         "act.html", status, act=act, what=acts.ACTS[act], known=known, filled=filled, why=why, scopes=acts.SCOPES,
         tables=PROCESSOR_TABLES, categories=acts.CATEGORIES, only_categories=acts.ONLY_CATEGORIES, roles=acts.ROLES,
-        purposes=acts.PURPOSES, functions=acts.FUNCTIONS, outcomes=acts.OUTCOMES,
+        purposes=acts.PURPOSES, functions=acts.FUNCTIONS, outcomes=acts.OUTCOMES, came_with=_came_with(filled),
     )  # fmt: skip
+
+
+def _came_with(filled: dict[str, str]) -> str:
+    """What led here stays when another scope is chosen: the system, and the request of a person. Nothing typed."""
+    led = {"system": filled.get("system", ""), "request": filled.get("reference", "")}
+    kept = {"system": led["system"] in acts.SYSTEMS, "request": _REQUEST.fullmatch(led["request"])}
+    return urlencode({name: led[name] for name, here in kept.items() if here})
 
 
 def _said_again(form: dict[str, str]) -> dict[str, str]:

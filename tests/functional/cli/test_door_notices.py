@@ -6,10 +6,16 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from sqlalchemy import func, insert, select
 
-from pipelines.reception import requests
+from pipelines.notices.tables import EVENT, POST, PREFERENCE, open_outbox
+from pipelines.reception import requests, signing_keys
+from pipelines.reception.desk import Desk as Reception
+from pipelines.reception.passkeys import Site
 from pipelines.reception.requests import Kind, New
+from pipelines.reception.sweeping import sweep
 from pipelines.reception.vault import Vault
+from portal.cli import dooring
 from schemas.home import Home
 from schemas.ids import AgencyCode, System
 from store.keys import open_root
@@ -81,7 +87,13 @@ def erased(desk: Desk) -> tuple[int, str]:
     return said.code, said.out
 
 
-def test_requests_and_notices_go_with_the_agency_and_its_erasure_is_told(night: Desk) -> None:
+def after_the_erasure() -> dt.datetime:
+    return dt.datetime(2026, 1, 20, 12, tzinfo=dt.UTC)
+
+
+def test_requests_and_notices_go_with_the_agency_and_its_erasure_is_told(
+    night: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registered(night)
     night("door", "webhook", "--agency", "A0003", "--url", "https://agence.example/avis")
     assert night("door", "notify", "--json").json["left"] > 0
@@ -93,6 +105,7 @@ def test_requests_and_notices_go_with_the_agency_and_its_erasure_is_told(night: 
     step = next(s for s in json.loads(path.read_text())["steps"] if s["step"] == "forget_in_house")
     assert step["counts"]["requests"] == 1
     assert step["counts"]["notices"] > 1
+    monkeypatch.setattr(dooring, "_now", after_the_erasure)
     with post_office() as post:
         night.home.joinpath("depositaire.toml").write_text(
             f'[notices]\nsmtp = "127.0.0.1:{post.port}"\nfrom = "avis@depositaire.example"\nsecurity = "none"\n'
@@ -101,6 +114,105 @@ def test_requests_and_notices_go_with_the_agency_and_its_erasure_is_told(night: 
     said = post.letters[0].get_content()
     assert "Les données ont été effacées" in said
     assert said.count("\n- ") == 1  # and nothing of before
+
+
+def door_of(desk: Desk) -> Reception:
+    home = Home.at(desk.home)
+    site = Site("https://depositaire.example", "depositaire.example")
+    return Reception.of(home, open_root(home), site, lambda: dt.datetime(2026, 1, 20, tzinfo=dt.UTC), str)
+
+
+def in_accounts(desk: Desk) -> dict[str, int]:
+    mark = Vault.of(Home.at(desk.home), open_root(Home.at(desk.home))).mark("agency", A3)
+    with closing(sqlite3.connect(desk.home / "reception" / "accounts.db")) as db:
+        tables = ("signing_key", "pack", "role")
+        found = {
+            t: db.execute(f"SELECT count(*) FROM {t} WHERE agency_mark = ?", (mark,)).fetchone()[0] for t in tables
+        }
+        return found | {t: db.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("invitation", "account")}
+
+
+def let_in(desk: Desk) -> str:
+    """A passkey that signs, a pack, and a second person who is also of another agency. Returns that one's account."""
+    door = door_of(desk)
+    for agency in ("A0001", "A0003"):
+        told = ("--role", "reader", "--agency", agency, "--at", "2026-01-01")
+        assert desk("door", "invite", "--email", "deux@agence.example", *told).code == 0
+    key = signing_keys.Key("CRD-0123456789", b"id", "USR-1", b"key", -7, "direction", 0, "2026-01-02T00:00:00Z")
+    with door.engine.begin() as db:
+        signing_keys.keep(db, door.vault.mark("agency", A3), key)
+        account = door.accounts.find(db, "deux@agence.example")
+    assert account is not None
+    door.packs.ask(A3, account, None, dt.datetime(2026, 1, 20, tzinfo=dt.UTC))
+    door.packs.stop()
+    return account
+
+
+def test_what_the_accounts_say_of_an_agency_goes_with_it_and_its_people_thirty_days_later(
+    night: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = let_in(night)
+    assert night("door", "notify", "--json").json["left"] > 0
+    assert in_accounts(night) == {"signing_key": 1, "pack": 1, "role": 2, "invitation": 2, "account": 2}
+    assert erased(night)[0] == 0
+    assert in_accounts(night) == {"signing_key": 0, "pack": 0, "role": 2, "invitation": 1, "account": 2}
+    (path,) = (night.home / "certificates").glob("A0003-*.json")
+    said = json.loads(path.read_text())
+    step = next(s for s in said["steps"] if s["step"] == "forget_in_house")
+    assert {k: step["counts"][k] for k in ("signing_keys", "packs", "invitations", "roles_ended")} == {
+        "signing_keys": 1, "packs": 1, "invitations": 1, "roles_ended": 2,
+    }  # fmt: skip
+    assert "30 days" in said["left"]["web_door"]
+    door = door_of(night)
+    with door.engine.connect() as db:
+        account = door.accounts.find(db, EMAIL)
+        assert account is not None
+        assert [g.until for g in door.accounts.grants(db, account)] == [dt.datetime(2026, 2, 18, 23, tzinfo=dt.UTC)]
+    monkeypatch.setattr(dooring, "_now", after_the_erasure)
+    assert night("door", "notify", "--json").json["left"] > 0, "that it was erased is told"
+    office = open_outbox(door.home)
+    with office.begin() as db:
+        db.execute(insert(PREFERENCE), [{"account": a, "pace": "daily"} for a in (account, both)])
+
+    def told() -> set[str]:
+        with office.connect() as db:
+            return {*db.scalars(select(PREFERENCE.c.account)), *db.scalars(select(POST.c.recipient))}
+
+    sweep(door, door.journal, dt.datetime(2026, 2, 18, tzinfo=dt.UTC))
+    assert in_accounts(night)["role"] == 2
+    assert account in told()
+    assert sweep(door, door.journal, dt.datetime(2026, 2, 20, tzinfo=dt.UTC)).accounts == 1
+    assert in_accounts(night)["role"] == 0
+    assert told() == {both}
+    with office.connect() as db:
+        mark = door.vault.mark("agency", A3)
+        assert db.scalar(select(func.count()).select_from(EVENT).where(EVENT.c.agency_mark == mark)) == 0
+    with door.engine.connect() as db:
+        assert [g.agency for g in door.accounts.grants(db, both)] == ["A0001"]
+    office.dispose()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO signing_key VALUES ('CRD-1', x'00', 'USR-1', :mark, x'00', -7, 'direction', 0, '2026-01-02')",
+        "INSERT INTO pack VALUES ('1', 'USR-1', :mark, '2026-01-02', NULL, 'ready', NULL, NULL, NULL, NULL)",
+        "INSERT INTO role (account, role, agency_mark, since) VALUES ('USR-1', 'reader', :mark, '2026-01-02')",
+        "INSERT INTO role VALUES (7, 'USR-1', 'auditor', x'00', :mark, NULL, '2026-01-02', '2027-01-02', NULL)",
+    ],
+)
+def test_what_the_accounts_still_say_of_an_agency_is_found(
+    night: Desk, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    home = Home.at(night.home)
+    mark = Vault.of(home, open_root(home)).mark("agency", A3)
+    with closing(sqlite3.connect(night.home / "reception" / "accounts.db")) as db, db:
+        db.execute("DELETE FROM role")
+        db.execute(statement, {"mark": mark})
+    monkeypatch.setattr("pipelines.reception.forgetting._in_accounts", lambda *_: {})
+    code, said = erased(night)
+    assert code != 0
+    assert '"web door"' in said
 
 
 def test_what_was_not_forgotten_is_found_and_no_certificate_is_written(

@@ -202,6 +202,7 @@ def test_an_order_to_give_back_or_to_correct_erases_nothing(after_night: Desk) -
     (after_night.root / "courrier.pdf").write_bytes(b"%PDF")
     instruct(after_night, "rectify", 'tables = ["contact"]\ndocument = "courrier.pdf"')
     assert after_night("retention", "run", "--at", "2026-01-05T20:00:00+01:00", "--json").json["ordered"] == []
+    assert exported(after_night, "ordered") == {"lot": before["lot"]}
     assert exported(after_night, "after") == before
 
 
@@ -260,6 +261,44 @@ def test_what_is_given_back_is_recorded_with_its_counts_and_an_order_to_return_i
     exported(after_night, "second")
     assert [h.instructions for h in entries(after_night, "Handed")[earlier:]] == [(), (made,)]  # type: ignore[union-attr]
     assert [f.instruction for f in entries(after_night, "Fulfilled")] == [made]  # type: ignore[union-attr]
+
+
+def test_an_order_to_return_gives_back_what_it_names_once_and_the_log_says_so(after_night: Desk) -> None:
+    """Without one, and once it is done, everything: it is the processor's duty at the end (28(3)(g))."""
+    whole = exported(after_night, "whole")
+    made = [instruct(after_night, "return", f'tables = ["{t}"]') for t in ("lot", "council_membership")]
+    earlier = len(entries(after_night, "Handed"))
+    said = after_night(
+        "export", "--agency", CODE, "--to", after_night.root / "some", "--at", "2026-01-06", "--json"
+    ).json
+    rows = {t: len(whole[t]) for t in ("council_membership", "lot")}
+    assert (said["tables"], said["instructions"], said["part"]) == (rows, sorted(made), True)
+    assert sorted(p.stem for p in (after_night.root / "some").iterdir()) == ["council_membership", "lot"]
+    (handed,) = entries(after_night, "Handed")[earlier:]
+    assert (handed.tables, handed.instructions) == (rows, tuple(sorted(made)))  # type: ignore[union-attr]
+    done = {f.instruction: f.tables for f in entries(after_night, "Fulfilled")}  # type: ignore[union-attr]
+    assert done == {made[0]: {"lot": rows["lot"]}, made[1]: {"council_membership": rows["council_membership"]}}
+    said = after_night(
+        "export", "--agency", CODE, "--to", after_night.root / "all", "--at", "2026-01-06", "--json"
+    ).json
+    assert (said["instructions"], said["part"]) == ([], False)
+    assert {t: n for t, n in said["tables"].items() if n} == {t: len(r) for t, r in whole.items() if r}
+    assert entries(after_night, "Handed")[-1].instructions == ()  # type: ignore[union-attr]
+    instruct(after_night, "return", 'tables = ["lot", "building"]', "2026-01-06T10:00:00+01:00")
+    shown = after_night("export", "--agency", CODE, "--to", after_night.root / "fr", "--at", "2026-01-07")
+    assert "Only what the order to return names" in shown.out
+
+
+def test_an_order_to_return_needs_no_grant_and_is_met_after_the_end_until_the_erasure(after_night: Desk) -> None:
+    whole = exported(after_night, "whole")
+    reference = entries(after_night, "Instruction")[0].id  # type: ignore[union-attr]
+    assert (
+        after_night("instruct", "--agency", CODE, "--withdraw", reference, "--at", "2026-01-06T09:00:00+01:00").code
+        == 0
+    )
+    instruct(after_night, "return", 'tables = ["lot"]', "2026-01-06T10:00:00+01:00")
+    some = exported(after_night, "some", "2030-01-01T09:00:00+01:00")
+    assert some == {"lot": whole["lot"]}
 
 
 def test_what_the_agency_orders_to_be_returned_is_not_hidden_from_it(after_night: Desk) -> None:

@@ -387,6 +387,26 @@ def test_what_waits_on_another_page_leads_to_a_form_that_is_filled_in(gerant: Si
     assert ask("/a/A0001/instruct?does=nothing").status_code == 404
 
 
+def test_what_led_to_a_restriction_stays_when_another_scope_is_chosen(gerant: Signatory, door: Door) -> None:
+    path = "/a/A0001/instruct/restrict?scope=person&system=gpi&request=REQ-0123456789ab"
+    for scope in ("table", "agency", "lot", "category", "role", "building", "person"):
+        links = re.findall(r'href="(/a/A0001/instruct/restrict\?[^"]*)"', gerant.browser.get(path).text)
+        path = unescape(next(link for link in links if f"scope={scope}&" in link))
+        page = gerant.browser.get(path).text
+        assert f'name="scope" value="{scope}"' in page
+        assert 'name="reference" value="REQ-0123456789ab"' in page
+        kept = (
+            '<option value="gpi" selected>' if scope in ("lot", "building", "person") else 'name="system" value="gpi"'
+        )
+        assert page.count(kept) == 1
+    # Also on a form that comes back; and nothing that somebody typed stands in an address.
+    filled = {"scope": "table", "system": "gpi", "reference": "REQ-0123456789ab"}
+    again = gerant.browser.send("/a/A0001/instruct/restrict", path, **filled).text
+    assert "scope=person&amp;system=gpi&amp;request=REQ-0123456789ab" in again
+    typed = gerant.browser.send("/a/A0001/instruct/restrict", path, scope="table", system="CANARY", reference="CANARY")
+    assert not re.search(r'href="[^"]*CANARY', typed.text)
+
+
 def test_a_signatory_is_led_from_the_log_to_a_form_and_others_of_the_house_are_not(
     readings: dict[str, Signatory], door: Door
 ) -> None:

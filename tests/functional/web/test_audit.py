@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import re
+import shutil
 import time
 import zipfile
 from html import unescape
@@ -12,20 +13,29 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from ledger.entry import Instruction
 from pipelines import evidence, field_lineage
 from pipelines.openlineage import outbox
+from pipelines.reception import tables
+from pipelines.reception.packs import Packs, _Wanted
 from pipelines.reception.questions.lineage import PAGE
 from pipelines.reception.questions.register import OUTSIDE
+from pipelines.reception.vault import Vault
 from portal.web.registry import PAGES
+from retention.diary import Diary
+from retention.due import Due
 from retention.files import remove_files
+from retention.plan import plan
 from schemas.access import Needs, Role
 from schemas.fields import Category
+from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode
 from schemas.mandate import Purpose
 from schemas.records import CATEGORIES
 from store.agency import Shelf
+from store.keys import create_root, open_root
 from store.tables import ROWS
 from tests.functional.web.certificates import certify
 from tests.functional.web.conftest import Browser, Door
@@ -402,6 +412,74 @@ def test_a_pack_that_cannot_be_made_is_told_and_stops_no_other(
             time.sleep(0.1)
     assert "CANARY" not in "".join(capfd.readouterr())
     assert packed(auditor).status_code == 200
+
+
+def test_whatever_goes_wrong_in_between_the_next_pack_is_made(
+    door: Door, auditor: Browser, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A database that was away for a moment stops the thread that makes packs as little as a log that does not hold."""
+    packs = door.service.counter.desk.packs
+
+    def away(*_: object) -> bool:
+        raise OperationalError("CANARY-8", None, Exception())
+
+    monkeypatch.setattr("pipelines.reception.packs._LOOK_SECONDS", 0.05)
+    packs.stop()  # the next one looks as often as that
+    assert packed(auditor).status_code == 200
+    for broken in ("clear", "_erased"):
+        with monkeypatch.context() as away_now:
+            away_now.setattr(packs, broken, away)
+            auditor.send(f"{HERE}/evidence", f"{HERE}/evidence")
+            deadline = time.monotonic() + 20
+            while "OperationalError" not in "".join(said := list(capfd.readouterr())):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        assert "CANARY" not in "".join(said)
+        assert packed(auditor).status_code == 200
+
+
+def test_a_pack_that_is_finished_while_its_agency_is_being_erased_is_not_left(
+    door: Door, auditor: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the erasure removed the files and before it is concluded: nobody else would find this one."""
+    packs, diary = door.service.counter.desk.packs, Diary(door.site.home.root / "erasures", AgencyCode("A0001"))
+    write = evidence.write
+
+    def late(*given: Any, **more: Any) -> Any:
+        diary.begin(plan(Due(AgencyCode("A0001"), dt.date(2026, 1, 1)), [], None), door.clock())
+        remove_files(door.site.home, AgencyCode("A0001"), [], None)
+        return write(*given, **more)
+
+    with monkeypatch.context() as erasing:
+        erasing.setattr("pipelines.evidence.write", late)
+        auditor.send(f"{HERE}/evidence", f"{HERE}/evidence")
+        deadline = time.monotonic() + 20
+        while "n'a pas pu être établi" not in words(auditor.get(f"{HERE}/evidence").text):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert not list(packs.folder.glob("*A0001-*"))
+    diary.conclude(door.clock())
+    assert packed(auditor).status_code == 200
+
+
+def test_a_home_that_is_removed_ends_what_makes_packs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    home = Home.at(tmp_path / "home")
+    create_root(home)
+    root = open_root(home)
+    now = dt.datetime(2026, 1, 6, tzinfo=dt.UTC)
+    packs = Packs(home, root, tables.accounts(home), Vault.of(home, root), lambda: now, str)
+    packs.ask(AgencyCode("A0001"), "USR-1", None, now)
+    worker = packs._worker
+    assert worker is not None
+    deadline = time.monotonic() + 20
+    while "a pack was not made" not in capfd.readouterr().err:  # there is no register here
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    shutil.rmtree(home.root)
+    packs._wanted.put(_Wanted("0", AgencyCode("A0001"), None))
+    worker.join(20)
+    assert not worker.is_alive()
+    assert capfd.readouterr().err == ""
 
 
 # -- events ------------------------------------------------------------------------------------------------------------

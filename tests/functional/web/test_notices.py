@@ -168,7 +168,7 @@ def test_each_is_told_at_the_pace_that_they_chose(site: Installation, outbox: Ou
         outbox.prefer(account_of(outbox, "a0002@agence.example"), Pace.NOW, NIGHT)
         assert turned(site, outbox, plain(post), morning).sent == 0  # what was not wanted does not come later
     assert post.to == ["a0001@agence.example"]
-    assert "Livraison sdgi lue" in post.letters[0].get_content()  # deliveries are in digests alone
+    assert "Livraison SDGI lue" in post.letters[0].get_content()  # deliveries are in digests alone
     assert due(Pace.NOW, "arrived", NIGHT) is None
     assert due(Pace.WEEKLY, "arrived", NIGHT) == dt.datetime(2026, 1, 12, 6, tzinfo=dt.UTC)  # a Monday
     assert due(Pace.WEEKLY, "arrived", noon("2026-01-09")) == dt.datetime(2026, 1, 12, 6, tzinfo=dt.UTC)
@@ -206,7 +206,7 @@ def test_silence_and_the_end_of_the_window_are_told_once_each(site: Installation
         for days in range(12):
             turned(site, outbox, plain(post), NIGHT + dt.timedelta(days=days))
     said = [(m["To"], line) for m in post.letters for line in m.get_content().splitlines() if line.startswith("- ")]
-    silent = [s for s in said if "Rien n'est venu de sdgi" in s[1]]
+    silent = [s for s in said if "Rien n'est venu de SDGI" in s[1]]
     assert "a0001@agence.example" in {to for to, _ in silent}
     assert len(silent) == len(set(silent))  # every day for twelve days, and told once
 

@@ -168,8 +168,8 @@ def test_a_request_that_is_due_stands_on_the_first_page(door: Door, signatory: B
 def test_an_agency_that_is_forgotten_leaves_no_request(door: Door, signatory: Browser) -> None:
     """Last: nothing of it is left."""
     home, root = door.site.home, open_root(door.site.home)
-    gone = forgetting.forget(home, root, AgencyCode("A0001"))
+    gone = forgetting.forget(home, root, AgencyCode("A0001"), door.clock())
     assert gone["requests"] >= 6
-    assert forgetting.forget(home, root, AgencyCode("A0001"))["requests"] == 0
+    assert forgetting.forget(home, root, AgencyCode("A0001"), door.clock())["requests"] == 0
     with requests._engine(home).connect() as db:
         assert db.execute(requests.STEP.select()).all() == []
