@@ -105,9 +105,10 @@ def after_a_night(root: Path) -> Desk:
 @contextmanager
 def served(desk: Desk) -> Iterator[str]:
     """The address of the page, while `depositaire up` runs; afterwards nothing of it may be left."""
-    port = free_port()
+    port, pages = free_port(), free_port()
     command = [
         str(Path(sys.executable).with_name("depositaire")), "up", "--home", str(desk.home), "--port", str(port),
+        "--listen", f"{HERE}:{pages}", "--origin", f"http://localhost:{pages}",
     ]  # fmt: skip
     # The code beside these tests, wherever the environment was made.
     told = os.environ | {"PYTHONPATH": str(ROOT)}

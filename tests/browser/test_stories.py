@@ -111,7 +111,16 @@ def signatory(served: Served, chromium: Browser) -> Iterator[Walk]:
         yield walk
 
 
-@pytest.fixture(params=[(lang, size) for lang in ("fr", "en") for size in SIZES], ids=lambda p: "-".join(p))
+# Each language and each size in every run; the other two ways in the long ones.
+_WAYS = [
+    pytest.param((language, size), id=f"{language}-{size}", marks=() if often else pytest.mark.soak)
+    for language, size, often in (
+        ("fr", "desk", True), ("en", "telephone", True), ("fr", "telephone", False), ("en", "desk", False),
+    )
+]  # fmt: skip
+
+
+@pytest.fixture(params=_WAYS)
 def walk(signatory: Walk, request: pytest.FixtureRequest) -> Walk:
     """The same person, who now reads in another language, on another screen."""
     language, size = request.param

@@ -130,7 +130,7 @@ def test_after_the_erasure_nothing_of_the_agency_is_found_anywhere(swept: dict[s
     assert hits([swept["yesterday"] / "sources"], own), "the search finds them at their source"
     assert hits([swept["today"] / "home", swept["today"] / "inbox", swept["today"] / "tmp"], own) == {}
     left = [p for p in swept["today"].rglob("*A0003*") if "sources" not in p.parts and "export" not in p.parts]
-    assert {p.parent.name for p in left} <= {"ledger", "certificates", "erasures", "logs"}
+    assert {p.parent.name for p in left} <= {"ledger", "certificates", "erasures", "logs", "lineage"}
 
 
 def test_the_other_agencies_are_unchanged_by_it(swept: dict[str, Path]) -> None:

@@ -35,11 +35,11 @@ def answers(port: int) -> bool:
 
 
 def session_of(pid: int) -> list[str]:
-    """Processes that a child of ours started, by its session."""
-    (child,) = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
-    session = str(os.getsid(int(child)))
-    assert len(subprocess.run(["pgrep", "-s", session], capture_output=True, text=True).stdout.split()) > 2
-    return ["pgrep", "-s", session]
+    """Processes that children of ours started (Dagster's, and the pages'), by their sessions."""
+    children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+    sessions = ",".join(sorted({str(os.getsid(int(child))) for child in children} - {str(os.getsid(pid))}))
+    assert len(subprocess.run(["pgrep", "-s", sessions], capture_output=True, text=True).stdout.split()) > 2
+    return ["pgrep", "-s", sessions]
 
 
 @pytest.mark.soak
