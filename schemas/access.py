@@ -58,6 +58,10 @@ class Question(StrEnum):
     INVITATION_CHALLENGE = "invitation.challenge"
     INVITATION_PASSKEY = "invitation.passkey"
     INVITATION_PASSWORD = "invitation.password"  # noqa: S105 - the name of a question
+    PROVIDER = "provider.shown"  # of an agency's own sign-in
+    PROVIDER_BEGIN = "provider.begin"
+    PROVIDER_INVITED = "provider.invited"
+    PROVIDER_RETURN = "provider.return"
 
     WHO = "own.who"
     LANGUAGE = "own.language"
@@ -144,6 +148,10 @@ TABLE: Mapping[Question, Rule] = {
     Question.INVITATION_CHALLENGE: _ANYBODY,
     Question.INVITATION_PASSKEY: _ANYBODY,
     Question.INVITATION_PASSWORD: _ANYBODY,
+    Question.PROVIDER: _ANYBODY,
+    Question.PROVIDER_BEGIN: _ANYBODY,
+    Question.PROVIDER_INVITED: _ANYBODY,
+    Question.PROVIDER_RETURN: _ANYBODY,
     Question.WHO: _SIGNED_IN,
     Question.LANGUAGE: _SIGNED_IN,
     Question.SESSIONS: _SIGNED_IN,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from ledger.canonical import read_instant
-from pipelines.reception.tables import ACCOUNT, INVITATION, PASSKEY, ROLE, SESSION, stamp
+from pipelines.reception.tables import ACCOUNT, BINDING, INVITATION, PASSKEY, ROLE, SESSION, stamp
 from pipelines.reception.vault import Vault, digest, fresh_token
 from schemas.access import Grant, Role
 from schemas.errors import Malformed, Refused
@@ -91,7 +91,7 @@ class Accounts:
     def people(self, at: datetime) -> list[Person]:
         """Everybody who has a role, or ever had one."""
         with self._engine.connect() as db:
-            ready = {a for (a,) in db.execute(select(PASSKEY.c.account).distinct())}
+            ready = {a for way in (PASSKEY, BINDING) for (a,) in db.execute(select(way.c.account).distinct())}
             live = [a for (a,) in db.execute(select(SESSION.c.account).where(SESSION.c.ended_at.is_(None)))]
             return [
                 Person(
@@ -116,6 +116,7 @@ class Accounts:
             live = (SESSION.c.account == account, SESSION.c.ended_at.is_(None))
             db.execute(update(SESSION).where(*live).values(ended_at=stamp(at)))
             db.execute(delete(INVITATION).where(INVITATION.c.account == account))
+            db.execute(delete(BINDING).where(BINDING.c.account == account))
         return gone
 
     def find(self, db: Connection, email: str) -> str | None:

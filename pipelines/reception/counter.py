@@ -13,6 +13,7 @@ from typing import Any
 from pipelines.host.wire import Asked
 from pipelines.reception import passwords, sessions
 from pipelines.reception.desk import Desk, Visit
+from pipelines.reception.oidc import settings
 from pipelines.reception.packs import Meaning
 from pipelines.reception.passkeys import Site
 from pipelines.reception.questions import ANSWERS
@@ -103,6 +104,8 @@ class Counter:
             visit.who = visit.session.account
             self.rate.count(visit.who, visit.at)
             visit.grants = self.desk.accounts.grants(db, visit.session.account)
+        if visit.session.through is not None:  # an agency's own sign-in vouches for nobody elsewhere
+            visit.grants = settings.own(visit.grants, self.desk.vault, visit.session.through)
 
 
 def _limits(visit: Visit) -> Any:

@@ -14,6 +14,7 @@ from pipelines.reception import tables
 from pipelines.reception.accounts import Accounts
 from pipelines.reception.journal import Journal
 from pipelines.reception.logs import Logs
+from pipelines.reception.oidc.metadata import Providers
 from pipelines.reception.packs import Meaning, Packs
 from pipelines.reception.passkeys import Site
 from pipelines.reception.sessions import Session
@@ -43,6 +44,7 @@ class Desk:
     instructions: InstructionDesk
     signing: SigningDesk
     waiting: Waiting
+    providers: Providers
 
     @classmethod
     def of(cls, home: Home, root: Root, site: Site, clock: Callable[[], datetime], meaning: Meaning) -> "Desk":
@@ -52,7 +54,7 @@ class Desk:
         instructions = InstructionDesk(home, root=root)
         return cls(
             home, root, site, vault, engine, Accounts(engine, vault), premises, Logs(home, root), journal, packs,
-            instructions, SigningDesk(instructions), Waiting(),
+            instructions, SigningDesk(instructions), Waiting(), Providers(),
         )  # fmt: skip
 
 

@@ -2,9 +2,9 @@
 docs/specs/window.md.
 
 At once: notices that wait, programmes that are told, requests, how a browser finds the passkeys that signed (their
-public keys are in the log, which stays), packs, and invitations of people who are of no other agency. Its people keep
-their roles for thirty days, to read that it was erased and to take the certificate and the log home (28(3)(g), (h));
-then `sweeping` removes the roles, and who has no other one.
+public keys are in the log, which stays), packs, the agency's own sign-in with whom it let in, and invitations of people
+who are of no other agency. Its people keep their roles for thirty days, to read that it was erased and to take the
+certificate and the log home (28(3)(g), (h)); then `sweeping` removes the roles, and who has no other one.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,6 +14,7 @@ from sqlalchemy import delete, or_, select, update
 
 from pipelines.notices import post_office
 from pipelines.reception import requests, tables
+from pipelines.reception.oidc import settings
 from pipelines.reception.tables import INVITATION, PACK, ROLE, SIGNING_KEY, stamp
 from pipelines.reception.vault import Vault
 from schemas.home import Home
@@ -28,6 +29,7 @@ def forget(home: Home, root: Root, agency: AgencyCode, at: datetime) -> Mapping[
     return {
         "notices": post_office.forget(home, root, agency),
         "requests": requests.forget(home, root, agency),
+        "sign_in": settings.forget(home, root, agency),
         **_in_accounts(home, root, agency, at),
     }
 

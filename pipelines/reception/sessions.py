@@ -7,8 +7,9 @@ machine, and when their roles are revoked; each counts from the next question on
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, update
 
 from pipelines.reception.tables import SESSION, stamp
 from pipelines.reception.vault import digest, fresh_token
@@ -21,11 +22,14 @@ _KEPT = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Session:
+    """`through`: the mark of the agency whose own sign-in it was begun by; None for the other ways."""
+
     id: str
     account: str
     by: str
     begun_at: str
     seen_at: str
+    through: str | None = None
 
 
 def begin(db: Connection, account: str, by: str, at: datetime) -> str:
@@ -45,7 +49,7 @@ def find(db: Connection, token: str, at: datetime) -> Session | None:
         return None
     if row.seen_at <= stamp(at - _NOTED):
         db.execute(update(SESSION).where(SESSION.c.token == row.token).values(seen_at=stamp(at)))
-    return Session(row.id, row.account, row.by, row.begun_at, row.seen_at)
+    return _session(row)
 
 
 def of(db: Connection, account: str, at: datetime) -> list[Session]:
@@ -53,7 +57,7 @@ def of(db: Connection, account: str, at: datetime) -> list[Session]:
     found = db.execute(
         select(SESSION).where(SESSION.c.account == account, _live(at)).order_by(SESSION.c.seen_at.desc(), SESSION.c.id)
     )
-    return [Session(r.id, r.account, r.by, r.begun_at, r.seen_at) for r in found]
+    return [_session(r) for r in found]
 
 
 def end(db: Connection, account: str, at: datetime, only: str | None = None) -> int:
@@ -62,6 +66,11 @@ def end(db: Connection, account: str, at: datetime, only: str | None = None) -> 
     if only is not None:
         those.append(SESSION.c.id == only)
     return db.execute(update(SESSION).where(*those).values(ended_at=stamp(at))).rowcount
+
+
+def _session(row: Row[Any]) -> Session:
+    by, _, through = row.by.partition(" ")
+    return Session(row.id, row.account, by, row.begun_at, row.seen_at, through or None)
 
 
 def _live(at: datetime) -> ColumnElement[bool]:

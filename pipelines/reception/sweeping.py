@@ -6,6 +6,7 @@
     that one was erased          thirty days after it was told
     an invitation                thirty days after it was used or was over
     sessions, tries, challenges  thirty days after they began, an hour, and five minutes after they were made
+    ways to an agency's sign-in  ten minutes after they were begun
     what was asked               after twelve months (`journal`)
 
 What was asked keeps the account's pseudonym, which then names nobody.
@@ -22,7 +23,9 @@ from pipelines.reception.journal import Journal
 from pipelines.reception.tables import (
     ACCOUNT,
     ATTEMPT,
+    BINDING,
     CHALLENGE,
+    FLOW,
     INVITATION,
     PASSKEY,
     ROLE,
@@ -62,6 +65,7 @@ def sweep(desk: Desk, journal: Journal, at: datetime) -> Swept:
             _remove(db, account)
         db.execute(delete(SESSION).where(SESSION.c.begun_at < before))
         db.execute(delete(CHALLENGE).where(CHALLENGE.c.expires_at < stamp(at)))
+        db.execute(delete(FLOW).where(FLOW.c.expires_at < stamp(at)))
         db.execute(delete(ATTEMPT).where(ATTEMPT.c.at < stamp(at - _TRIES_KEPT)))
     return Swept(len(gone), invitations, journal.clear(at))
 
@@ -83,6 +87,6 @@ def _needed(before: str) -> ColumnElement[bool]:
 
 
 def _remove(db: Connection, account: str) -> None:
-    for table in (SESSION, PASSKEY, SIGNING_KEY, CHALLENGE, INVITATION, ROLE):
+    for table in (SESSION, PASSKEY, BINDING, SIGNING_KEY, CHALLENGE, INVITATION, ROLE):
         db.execute(delete(table).where(table.c.account == account))
     db.execute(delete(ACCOUNT).where(ACCOUNT.c.id == account))

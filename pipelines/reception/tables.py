@@ -8,7 +8,18 @@ import os
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Engine, Integer, LargeBinary, MetaData, String, Table, create_engine, event
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
 
 from ledger.canonical import instant
 from schemas.home import Home
@@ -93,7 +104,7 @@ SESSION = Table(
     Column("token", String, primary_key=True),  # SHA-256
     Column("id", String, nullable=False, unique=True),  # names it on the page that lists them
     Column("account", String, nullable=False, index=True),
-    Column("by", String, nullable=False),
+    Column("by", String, nullable=False),  # how; and of an agency's own sign-in its mark, after a space
     Column("begun_at", String, nullable=False),
     Column("seen_at", String, nullable=False),
     Column("ended_at", String),
@@ -105,6 +116,40 @@ ATTEMPT = Table(
     Column("id", Integer, primary_key=True),
     Column("mark", String, nullable=False, index=True),
     Column("at", String, nullable=False),
+)
+
+# An agency's own sign-in (OpenID Connect): how it is reached, with its secret, all sealed; whom it lets in; who is on
+# the way there and back.
+PROVIDER = Table(
+    "provider",
+    META,
+    Column("agency_mark", String, primary_key=True),
+    Column("entrance", String, nullable=False, unique=True),  # names it in addresses, and nothing else
+    Column("sealed", LargeBinary, nullable=False),
+    Column("set_at", String, nullable=False),
+)
+
+BINDING = Table(
+    "binding",
+    META,
+    Column("account", String, primary_key=True),
+    Column("agency_mark", String, nullable=False),
+    Column("subject_mark", String, nullable=False),  # of issuer and `sub`; never of an address
+    Column("made_at", String, nullable=False),
+    UniqueConstraint("agency_mark", "subject_mark"),
+)
+
+FLOW = Table(
+    "flow",
+    META,
+    Column("state", String, primary_key=True),  # SHA-256
+    Column("agency_mark", String, nullable=False),
+    Column("browser", String, nullable=False),  # SHA-256
+    Column("nonce", LargeBinary, nullable=False),  # sealed
+    Column("verifier", LargeBinary, nullable=False),  # sealed
+    Column("invitation", String),  # the digest of its token
+    Column("begun_at", String, nullable=False),
+    Column("expires_at", String, nullable=False),
 )
 
 # Evidence packs that were asked for. The file is named by the agency, so that an erasure finds it; the row is not.

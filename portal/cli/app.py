@@ -14,6 +14,7 @@ from portal.cli import (
     leaving,
     looking,
     measuring,
+    oidc,
     openlineage,
     registering,
     serving,
@@ -40,10 +41,10 @@ def _before(
     ctx.obj = {"home": home, "keys": keys, "at": at, "as_json": as_json, "quiet": quiet}
 
 
-def _subgroup(name: str, panel: str) -> typer.Typer:
+def _subgroup(name: str, panel: str | None = None, of: typer.Typer = app) -> typer.Typer:
     sub = group(say(f"help.{name}"))
     sub.info.name = name
-    app.add_typer(sub, name=name, rich_help_panel=say(panel), help=say(f"help.{name}"))
+    of.add_typer(sub, name=name, rich_help_panel=say(panel) if panel else None, help=say(f"help.{name}"))
     return sub
 
 
@@ -81,6 +82,10 @@ add(door, "serve", dooring.serve)
 add(door, "openapi", dooring.openapi)
 add(door, "notify", dooring.notify)
 add(door, "webhook", dooring.webhook)
+own_sign_in = _subgroup("oidc", of=door)
+add(own_sign_in, "set", oidc.put)
+add(own_sign_in, "show", oidc.show)
+add(own_sign_in, "remove", oidc.remove)
 add(app, "up", serving.up, say("group.look"))
 add(app, "worker", serving.worker, say("group.daily"), anywhere=True)
 add(app, "lineage", formats.lineage, say("group.formats"), anywhere=True)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from schemas.errors import Malformed
 
 LOOPBACK = ("localhost", "127.0.0.1")
-Cookie = Literal["session", "form", "language"]
+Cookie = Literal["session", "form", "language", "flow", "provider"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import hmac
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Annotated, Any
@@ -21,7 +22,8 @@ from schemas.errors import Malformed, Refused, Say
 
 LARGEST_FORM = 256 * 1024  # bytes
 _MOST_FIELDS = 200
-_YEAR = 365 * 24 * 3600
+# Seconds; what is not named goes when the browser is closed.
+_AGES: Mapping[Cookie, int] = {"language": 365 * 24 * 3600, "provider": 365 * 24 * 3600, "flow": 600}
 
 
 class Forged(Refused):
@@ -88,6 +90,16 @@ class Visit:
     def end(self) -> None:
         self._set |= {"session": None, "form": None}
 
+    def leave(self, browser: str) -> None:
+        """Somebody goes to their agency's sign-in: what they are known by when they come back."""
+        self._set["flow"] = browser
+
+    def back(self, entrance: str | None) -> None:
+        """They are back: the cookie was good once. `entrance`: let in, so that the sign-in page offers it here."""
+        self._set["flow"] = None
+        if entrance is not None:
+            self._set["provider"] = entrance
+
     def prefer(self, language: str) -> None:
         self._set["language"] = language
 
@@ -100,7 +112,7 @@ class Visit:
             if value is None:
                 response.delete_cookie(self.site.cookie(name), **told)
             else:
-                age = _YEAR if name == "language" else None
+                age = _AGES.get(name)
                 response.set_cookie(self.site.cookie(name), value, max_age=age, **told)
         return response
 

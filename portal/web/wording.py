@@ -108,7 +108,8 @@ _WORDS: Mapping[str, str] = {
     "professional": _("professional life"), "technical": _("technical"), "co_owner": _("co-owners"),
     "tenant": _("tenants"), "landlord": _("landlords"), "manager": _("managers"), "operator": _("operator"),
     "reader": _("reader"), "signatory": _("signatory"), "auditor": _("auditor"), "password": _("password and code"),
-    "passkey": _("passkey"), "unsigned": _("not signed: it allows nothing"), "standing": _("may sign"),
+    "passkey": _("passkey"), "provider": _("sign-in of the agency"),
+    "unsigned": _("not signed: it allows nothing"), "standing": _("may sign"),
     "revoked": _("revoked"), "lost": _("the device is lost"), "left": _("the person has left"),
     "replaced": _("replaced by another one"), "doubted": _("somebody else may have it"),
 }  # fmt: skip

@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from sqlalchemy import select
 
 from pipelines.reception import requests, sessions, tables
+from pipelines.reception.oidc import settings
 from pipelines.reception.requests import Kind, New
 from pipelines.reception.tables import ACCOUNT
 from pipelines.reception.vault import Vault
@@ -40,7 +41,11 @@ SHOWN = [
     if p.method == "GET" and not p.script and not p.path.startswith("/static/") and p.path not in FILES
 ]  # fmt: skip
 # Pages that answer with a file or send elsewhere have nothing to look at; each says why.
-NOT_LOOKED_AT: dict[str, str] = {}
+NOT_LOOKED_AT = {
+    "GET /sign-in/agency/{entrance}/go": "leads to the agency's sign-in",
+    "GET /sign-in/agency/{entrance}/return": "leads to the first page, or shows what /sign-in/agency/{entrance} shows",
+    "GET /invitation/{token}/agency": "leads to the agency's sign-in",
+}
 # Each size and each scheme in either language, each size with each scheme in one of them: a look takes a second.
 LOOKS = {
     "fr": ((DESK, "light"), (TELEPHONE, "dark")),
@@ -88,13 +93,23 @@ def people(served: Served, chromium: Browser) -> Iterator[dict[tuple[Role | None
 
 
 @pytest.fixture(scope="module")
-def there(served: Served, people: dict[tuple[Role | None, str], BrowserContext]) -> dict[str, str]:  # noqa: F811
-    """Parts of paths that lead to something: the agency has a certificate, and a request of a person."""
+def there(
+    served: Served,  # noqa: F811
+    people: dict[tuple[Role | None, str], BrowserContext],
+) -> Iterator[dict[str, str]]:
+    """Parts of paths that lead to something: the agency has a certificate, a request of a person, and a sign-in of its
+    own, where nobody goes."""
     certify(Installation.on(served.home.parent), "A0001")
-    home = Home.at(served.home)
+    home, agency, now = Home.at(served.home), AgencyCode("A0001"), dt.datetime.now(dt.UTC)
     asked = New(Kind.ACCESS, System.GPI, f"REF-{'0' * 32}", "RGPD-2026-014", dt.date(2026, 1, 5))
-    now, vault = dt.datetime.now(dt.UTC), Vault.of(home, open_root(home))
-    return {"request_id": requests.of(home, vault, AgencyCode("A0001")).add(asked, "USR-0", now)}
+    engine, vault = tables.accounts(home), Vault.of(home, open_root(home))
+    settings.keep(engine, vault, settings.Settings(agency, "https://connexion.agence.example", "portail", "x"), now)
+    yield {
+        "request_id": requests.of(home, vault, agency).add(asked, "USR-0", now),
+        "entrance": settings.entrance(vault, agency),
+    }
+    settings.remove(engine, vault, agency, now)
+    engine.dispose()
 
 
 def barriers(page: Page, name: str) -> list[str]:

@@ -13,6 +13,7 @@ from pipelines.reception.questions import (
     log,
     own,
     preferences,
+    provider,
     quarantine,
     register,
     requests,
@@ -21,6 +22,7 @@ from pipelines.reception.questions import (
 
 ANSWERS: Answers = {
     **signing_in.ANSWERS,
+    **provider.ANSWERS,
     **inviting.ANSWERS,
     **own.ANSWERS,
     **preferences.ANSWERS,

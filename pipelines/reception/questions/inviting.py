@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Row, delete, select, update
 from pipelines.host.wire import Asked
 from pipelines.reception import attempts, codes, passkeys, passwords, sessions
 from pipelines.reception.desk import Answer, Answers, Visit
-from pipelines.reception.tables import ACCOUNT, INVITATION, PASSKEY, stamp
+from pipelines.reception.oidc import settings
+from pipelines.reception.tables import ACCOUNT, BINDING, INVITATION, PASSKEY, stamp
 from pipelines.reception.vault import digest
 from schemas.access import NotThere, Question
 from schemas.errors import NotVerified
@@ -16,7 +17,7 @@ from schemas.errors import NotVerified
 
 def opened(visit: Visit, asked: Asked) -> Any:
     """For whom it is, and the secret of an authenticator, in case a password is chosen: the same each time it is
-    opened."""
+    opened. `provider`: whether the agency's own sign-in can be chosen."""
     desk = visit.desk
     tries = [f"invitation {visit.address}"]  # of their own: opening one takes back no wrong password
     attempts.begin(desk.engine, tries, visit.at)
@@ -25,7 +26,9 @@ def opened(visit: Visit, asked: Asked) -> Any:
         visit.who = found.account
         email = desk.accounts.email(db, found.account)
         secret = _secret(db, visit, found)
-        grants = [g for g in desk.accounts.grants(db, found.account) if g.until is None or visit.at < g.until]
+        every = desk.accounts.grants(db, found.account)
+        provider = settings.offered(db, desk.vault, every, visit.at) is not None
+        grants = [g for g in every if g.until is None or visit.at < g.until]
     attempts.forget(desk.engine, tries)
     address = codes.address(secret, email)
     return {
@@ -34,6 +37,7 @@ def opened(visit: Visit, asked: Asked) -> Any:
         "secret": secret,
         "address": address,
         "picture": codes.picture(address),
+        "provider": provider,
     }
 
 
@@ -53,7 +57,7 @@ def with_passkey(visit: Visit, asked: Asked) -> Any:
     visit.who = found.account
     made = passkeys.made(desk.engine, desk.site, found.account, asked.text("credential"), visit.at)
     with desk.engine.begin() as db:
-        token = _used(db, found, "passkey", visit.at)
+        token = used(db, found, "passkey", visit.at)
         passkeys.keep(db, found.account, made, visit.at)
     return token
 
@@ -76,15 +80,19 @@ def with_password(visit: Visit, asked: Asked) -> Any:
         "totp_step": step,
     }
     with desk.engine.begin() as db:
-        token = _used(db, found, "password", visit.at)
+        token = used(db, found, "password", visit.at)
         db.execute(update(ACCOUNT).where(ACCOUNT.c.id == found.account).values(**kept))
     return token
 
 
 def _invitation(db: Connection, token: str, at: datetime) -> Row[Any]:
+    return by_digest(db, digest(token), at)
+
+
+def by_digest(db: Connection, token: str, at: datetime) -> Row[Any]:
     """Raises NotThere for one that never was, is over or was used: nobody can tell which."""
     good = (INVITATION.c.used_at.is_(None), INVITATION.c.expires_at > stamp(at))
-    found = db.execute(select(INVITATION).where(INVITATION.c.token == digest(token), *good)).one_or_none()
+    found = db.execute(select(INVITATION).where(INVITATION.c.token == token, *good)).one_or_none()
     if found is None:
         raise NotThere("there is no such page")
     return found
@@ -100,14 +108,15 @@ def _secret(db: Connection, visit: Visit, found: Row[Any]) -> str:
     return secret
 
 
-def _used(db: Connection, found: Row[Any], by: str, at: datetime) -> Any:
+def used(db: Connection, found: Row[Any], by: str, at: datetime) -> Any:
     """Whoever has set up a way to sign in is signed in. Ways and sessions from before the invitation end: it is also
     how somebody who lost their device comes in again."""
     good = (INVITATION.c.token == found.token, INVITATION.c.used_at.is_(None))
     if db.execute(update(INVITATION).where(*good).values(used_at=stamp(at), totp=None)).rowcount != 1:
         raise NotThere("there is no such page")
     account = found.account
-    db.execute(delete(PASSKEY).where(PASSKEY.c.account == account))
+    for way in (PASSKEY, BINDING):
+        db.execute(delete(way).where(way.c.account == account))
     db.execute(update(ACCOUNT).where(ACCOUNT.c.id == account).values(password=None, totp=None))
     sessions.end(db, account, at)
     return {"session": sessions.begin(db, account, by, at)}

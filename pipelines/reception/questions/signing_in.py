@@ -1,4 +1,4 @@
-"""Signing in: with a passkey, or with a password and a code.
+"""Signing in: with a passkey, or with a password and a code; through an agency's own sign-in see `provider`.
 
 Whatever is wrong is answered in the same words and takes the same work, for accounts that there are and for those that
 there are not (ASVS 5.0 6.3.8).
@@ -32,7 +32,7 @@ def with_password(visit: Visit, asked: Asked) -> Any:
     if row is None or sealed is None or not known or step is None or not _fresh(visit, row.id, step):
         raise NotVerified("address, password and code do not belong together", "Try again.")
     attempts.forget(desk.engine, marks[:1])
-    return _begun(visit, row.id, "password")
+    return begun(visit, row.id, "password")
 
 
 def _fresh(visit: Visit, account: str, step: int) -> bool:
@@ -51,10 +51,10 @@ def challenge(visit: Visit, asked: Asked) -> Any:  # noqa: ARG001 - it asks for 
 def with_passkey(visit: Visit, asked: Asked) -> Any:
     attempts.begin(visit.desk.engine, [visit.address], visit.at)
     account = passkeys.shown(visit.desk.engine, visit.desk.site, asked.text("credential"), visit.at)
-    return _begun(visit, account, "passkey")
+    return begun(visit, account, "passkey")
 
 
-def _begun(visit: Visit, account: str, by: str) -> Any:
+def begun(visit: Visit, account: str, by: str) -> Any:
     """A session of its own for whoever has shown who they are; what the browser had before ends."""
     with visit.desk.engine.begin() as db:
         before = sessions.find(db, visit.token, visit.at)

@@ -4,8 +4,9 @@ from contextlib import suppress
 
 from fastapi.responses import Response
 
+from portal.web.pages.provider import ENTRANCE
 from portal.web.registry import PAGES
-from portal.web.visit import Here
+from portal.web.visit import Here, Visit
 from portal.web.words import LANGUAGES
 from schemas.access import Question, SignedOut
 from schemas.errors import Malformed, NotVerified, TryAgain
@@ -13,7 +14,7 @@ from schemas.errors import Malformed, NotVerified, TryAgain
 
 @PAGES.get("/sign-in", Question.ASSET)
 def form(visit: Here) -> Response:
-    return visit.show("sign_in.html", why=None)
+    return visit.show("sign_in.html", why=None, entrance=_entrance(visit))
 
 
 @PAGES.post("/sign-in", Question.SIGN_IN)
@@ -22,7 +23,9 @@ def with_password(visit: Here) -> Response:
     try:
         answer = visit.ask(Question.SIGN_IN, **given)
     except (NotVerified, TryAgain) as no:
-        return visit.show("sign_in.html", 429 if isinstance(no, TryAgain) else 403, why=visit.why(no))
+        return visit.show(
+            "sign_in.html", 429 if isinstance(no, TryAgain) else 403, why=visit.why(no), entrance=_entrance(visit)
+        )
     return _begun(visit, answer)
 
 
@@ -55,6 +58,12 @@ def language(visit: Here) -> Response:
         visit.ask(Question.LANGUAGE, language=wanted)
     visit.prefer(wanted)
     return visit.go(back if _is_ours(back) else "/")
+
+
+def _entrance(visit: Visit) -> str | None:
+    """The agency's sign-in that somebody came in by at this browser. Nothing else says that there is one."""
+    said = visit.request.cookies.get(visit.site.cookie("provider"), "")
+    return said if ENTRANCE.fullmatch(said) else None
 
 
 def _is_ours(path: str) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy import func, insert, select
 from pipelines.notices.tables import EVENT, POST, PREFERENCE, open_outbox
 from pipelines.reception import requests, signing_keys
 from pipelines.reception.desk import Desk as Reception
+from pipelines.reception.oidc import settings
 from pipelines.reception.passkeys import Site
 from pipelines.reception.requests import Kind, New
 from pipelines.reception.sweeping import sweep
@@ -125,7 +126,7 @@ def door_of(desk: Desk) -> Reception:
 def in_accounts(desk: Desk) -> dict[str, int]:
     mark = Vault.of(Home.at(desk.home), open_root(Home.at(desk.home))).mark("agency", A3)
     with closing(sqlite3.connect(desk.home / "reception" / "accounts.db")) as db:
-        tables = ("signing_key", "pack", "role")
+        tables = ("signing_key", "pack", "provider", "binding", "role")
         found = {
             t: db.execute(f"SELECT count(*) FROM {t} WHERE agency_mark = ?", (mark,)).fetchone()[0] for t in tables
         }
@@ -133,7 +134,8 @@ def in_accounts(desk: Desk) -> dict[str, int]:
 
 
 def let_in(desk: Desk) -> str:
-    """A passkey that signs, a pack, and a second person who is also of another agency. Returns that one's account."""
+    """A passkey that signs, a pack, a sign-in of the agency's own, and a second person, who comes in by that and is
+    also of another agency. Returns that one's account."""
     door = door_of(desk)
     for agency in ("A0001", "A0003"):
         told = ("--role", "reader", "--agency", agency, "--at", "2026-01-01")
@@ -142,7 +144,10 @@ def let_in(desk: Desk) -> str:
     with door.engine.begin() as db:
         signing_keys.keep(db, door.vault.mark("agency", A3), key)
         account = door.accounts.find(db, "deux@agence.example")
-    assert account is not None
+        assert account is not None
+        settings.bind(db, account, door.vault.mark("agency", A3), "0" * 32, dt.datetime(2026, 1, 2, tzinfo=dt.UTC))
+    how = settings.Settings(A3, "https://connexion.agence.example", "portail", "x")
+    settings.keep(door.engine, door.vault, how, dt.datetime(2026, 1, 2, tzinfo=dt.UTC))
     door.packs.ask(A3, account, None, dt.datetime(2026, 1, 20, tzinfo=dt.UTC))
     door.packs.stop()
     return account
@@ -152,15 +157,16 @@ def test_what_the_accounts_say_of_an_agency_goes_with_it_and_its_people_thirty_d
     night: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = let_in(night)
+    own, gone = {"provider": 1, "binding": 1}, {"provider": 0, "binding": 0}
     assert night("door", "notify", "--json").json["left"] > 0
-    assert in_accounts(night) == {"signing_key": 1, "pack": 1, "role": 2, "invitation": 2, "account": 2}
+    assert in_accounts(night) == {"signing_key": 1, "pack": 1, **own, "role": 2, "invitation": 2, "account": 2}
     assert erased(night)[0] == 0
-    assert in_accounts(night) == {"signing_key": 0, "pack": 0, "role": 2, "invitation": 1, "account": 2}
+    assert in_accounts(night) == {"signing_key": 0, "pack": 0, **gone, "role": 2, "invitation": 1, "account": 2}
     (path,) = (night.home / "certificates").glob("A0003-*.json")
     said = json.loads(path.read_text())
     step = next(s for s in said["steps"] if s["step"] == "forget_in_house")
-    assert {k: step["counts"][k] for k in ("signing_keys", "packs", "invitations", "roles_ended")} == {
-        "signing_keys": 1, "packs": 1, "invitations": 1, "roles_ended": 2,
+    assert {k: step["counts"][k] for k in ("sign_in", "signing_keys", "packs", "invitations", "roles_ended")} == {
+        "sign_in": 2, "signing_keys": 1, "packs": 1, "invitations": 1, "roles_ended": 2,
     }  # fmt: skip
     assert "30 days" in said["left"]["web_door"]
     door = door_of(night)

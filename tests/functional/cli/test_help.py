@@ -16,10 +16,11 @@ COMMANDS = (
     "init", "agencies load", "agencies list", "sources set", "sources load", "policy set", "policy list", "instruct",
     "instructions", "sync", "status", "quarantine", "trace", "register", "up", "lineage", "layouts", "inspect",
     "export", "retention plan", "retention run", "evidence", "verify", "anchor", "host serve", "host admit",
-    "host dismiss", "metrics", "openlineage send", "openlineage status",
+    "host dismiss", "metrics", "openlineage send", "openlineage status", "door oidc set",
+    "door oidc show", "door oidc remove",
 )  # fmt: skip
 HEAVY = ("pyarrow", "pandas", "numpy", "sqlalchemy", "dagster", "lxml", "great_expectations", "cryptography", "rich",
-         "reportlab", "prometheus_client", "openlineage")  # fmt: skip
+         "reportlab", "prometheus_client", "openlineage", "authlib", "joserfc")  # fmt: skip
 
 
 def shell(*arguments: str, locale: str = "C.UTF-8") -> "subprocess.CompletedProcess[str]":

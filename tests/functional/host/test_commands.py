@@ -69,6 +69,8 @@ OF_THE_HOST = (
     ("evidence", "--agency", "A0001", "--out", "x.zip"), ("verify", "x"), ("host", "serve", "--listen", "h:1"),
     ("host", "admit", "x", "--out", "x"), ("host", "dismiss", "x"), ("metrics",),
     ("openlineage", "send"), ("openlineage", "status"),
+    ("door", "oidc", "set", "--agency", "A0001", "--issuer", "https://x", "--client-id", "x"), ("door", "oidc", "show"),
+    ("door", "oidc", "remove", "--agency", "A0001"),
 )  # fmt: skip
 ANYWHERE = {"sync", "status", "quarantine", "agencies list", "lineage", "layouts", "inspect"}
 

@@ -18,7 +18,7 @@ ABSENT = "ZZ999"
 # needs another one names it here.
 PARTS = {"number": "1", "name": "style.css", "token": "no-such-invitation", "session": "0" * 16,
          "field": "person.last_name", "form": "json", "act": "return", "passkey": "CRD-0123456789",
-         "request_id": "REQ-000000000000"}  # fmt: skip
+         "request_id": "REQ-000000000000", "entrance": "0" * 32}  # fmt: skip
 ASKED = "?number=1&first=1"
 # What these forms are sent empty with is not taken; that they are looked at shows that they were let in.
 NOT_TAKEN = (400, 403, 409)
