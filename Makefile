@@ -15,6 +15,7 @@ PACKAGES := schemas connectors ledger store retention pipelines portal
 ON_BOTH := tests/functional tests/generative tests/faults tests/unit/retention
 ONCE := functional/host functional/test_object_inbox.py functional/test_summary_pdf.py \
 	$(patsubst %,functional/cli/test_%.py,anchoring help memory policy words) \
+	$(patsubst %,functional/web/test_%.py,bodies description limits named provider provider_refused signing_in twenty) \
 	$(patsubst %,functional/dagster/test_%.py,definitions interrupted looking_through_files quality) \
 	$(patsubst %,generative/test_%.py,evidence_tampering fold_model guesses) faults/test_hostile.py faults/test_hostile_inbox.py \
 	$(patsubst %,unit/retention/test_%.py,carry_out due files objects plan)

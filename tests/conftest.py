@@ -45,3 +45,12 @@ def _store(request: pytest.FixtureRequest) -> Iterator[None]:
         engines.CLUSTERS.clear()
         cluster.stop()
         subprocess.run(["rm", "-rf", folder], check=False)  # some hundred thousand files
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _connections(_store: None) -> Iterator[None]:
+    """What a module's homes kept open is closed after it: a server has so many connections, and no more."""
+    yield
+    from store import engine
+
+    engine.close_all()

@@ -16,7 +16,9 @@ from tests.receiver import Receiver, receiving
 
 
 def configure(home: Home, url: str) -> None:
-    home.settings.write_text(f'[openlineage]\nurl = "{url}"\n')
+    """Behind what the home says already: which store it has."""
+    said = home.settings.read_text().partition("[openlineage]")[0] if home.settings.exists() else ""
+    home.settings.write_text(f'{said}[openlineage]\nurl = "{url}"\n')
 
 
 def ran(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
