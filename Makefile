@@ -19,6 +19,11 @@ ONCE := functional/host functional/test_object_inbox.py functional/test_summary_
 	$(patsubst %,functional/dagster/test_%.py,definitions interrupted looking_through_files quality) \
 	$(patsubst %,generative/test_%.py,evidence_tampering fold_model guesses) faults/test_hostile.py faults/test_hostile_inbox.py \
 	$(patsubst %,unit/retention/test_%.py,carry_out due files objects plan)
+# Of the rest, what looks hardest at the store; `make soak` runs all of it on both.
+HARDEST := $(patsubst %,tests/functional/test_%.py,absence canary night_books portal_erased reconcile samples unchanged) \
+	$(patsubst %,tests/functional/cli/test_%.py,leaving looking store syncing) \
+	$(patsubst %,tests/functional/dagster/test_%.py,database events trace) tests/functional/web/test_audit.py tests/functional/web/test_pages.py \
+	$(patsubst %,tests/generative/test_%.py,log_gate_store shelf_model) tests/faults/test_kill.py tests/unit/retention
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks scripts)
 
 help: ## List the tasks
@@ -36,7 +41,7 @@ test: ## Run the tests
 	@scripts/setup.sh
 	@scripts/system-packages.sh test
 	@$(BIN)/python -m pytest -n 2
-	@$(BIN)/python -m pytest -n 2 --store postgresql $(ON_BOTH) $(patsubst %,--ignore=tests/%,$(ONCE))
+	@$(BIN)/python -m pytest -n 2 --store postgresql $(HARDEST) $(patsubst %,--ignore=tests/%,$(ONCE))
 
 check: ## Check style, types and the import rules
 	@scripts/setup.sh
@@ -71,6 +76,7 @@ soak: ## Run the long tests that `make test` leaves out
 	@scripts/setup.sh
 	@scripts/system-packages.sh test
 	@$(BIN)/python -m pytest -m soak
+	@$(BIN)/python -m pytest -n 2 --store postgresql $(ON_BOTH) $(patsubst %,--ignore=tests/%,$(ONCE))
 
 docs: ## Rewrite the reference pages of docs/ from the code
 	@scripts/setup.sh run

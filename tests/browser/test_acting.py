@@ -54,6 +54,7 @@ def signatory(served: Served, chromium: Browser) -> Iterator[Page]:  # noqa: F81
     with opened(chromium) as context:
         page = arrived(served, context, "signataire@agence.example", "signatory", "Créer une clé d'accès")
         page.get_by_role("link", name="Registre des instructions").first.click()
+        assert verdict(page) == "first"
         page.get_by_role("link", name="Donner une instruction").click()
         expect(page.locator(".hint")).to_contain_text("Vous n'avez pas encore de clé de signature")
         picture(page, "instruct-without-key")

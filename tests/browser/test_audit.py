@@ -91,7 +91,7 @@ def looked_at(page: Page, name: str, size: dict[str, int]) -> None:
     assert found.violations_count == 0, (name, found.generate_report())
 
 
-@pytest.mark.parametrize("language", ["fr-FR", "en-GB"])
+@pytest.mark.parametrize("language", ["fr-FR", pytest.param("en-GB", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_page_fits_is_legible_and_breaks_no_rule_of_access(
     served: Served, auditors: dict[str, BrowserContext], language: str, size: str
@@ -111,7 +111,7 @@ def test_every_page_fits_is_legible_and_breaks_no_rule_of_access(
     page.close()
 
 
-@pytest.mark.parametrize("language", ["fr-FR", "en-GB"])
+@pytest.mark.parametrize("language", ["fr-FR", pytest.param("en-GB", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("size", SIZES)
 def test_a_record_is_followed_by_the_form_and_its_key_stays_out_of_the_address(
     served: Served, auditors: dict[str, BrowserContext], key: str, language: str, size: str

@@ -38,6 +38,7 @@ def daemon(site: Site) -> Iterator[None]:
         kill(child)
 
 
+@pytest.mark.soak
 def test_runs_of_a_lost_worker_are_begun_again_until_the_night_is_complete(
     site: Site, instance: dg.DagsterInstance, daemon: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

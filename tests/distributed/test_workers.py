@@ -69,7 +69,9 @@ def test_two_workers_share_a_night(site: Site, instance: dg.DagsterInstance) -> 
     assert instance.get_materialized_partitions(sync_key(SYSTEM)) == set(site.codes)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.7, 1.4])
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(0.0, marks=pytest.mark.soak), 0.7, pytest.param(1.4, marks=pytest.mark.soak)]
+)
 def test_what_a_killed_worker_had_is_settled_by_the_next_one(
     site: Site, instance: dg.DagsterInstance, seconds: float
 ) -> None:
@@ -106,6 +108,7 @@ def test_a_broker_that_is_killed_and_started_again_loses_and_doubles_nothing(
     assert settled_once(site)
 
 
+@pytest.mark.soak
 def test_a_run_that_is_handed_out_twice_is_carried_out_once(site: Site, instance: dg.DagsterInstance) -> None:
     site.worker("--hands", "2")
     run = site.ask(instance, site.codes)
@@ -146,6 +149,7 @@ def test_what_needs_the_homes_own_machine_waits_in_a_queue_of_its_own(
     assert status(instance, run) is DONE
 
 
+@pytest.mark.soak
 def test_a_worker_that_is_told_to_stop_finishes_what_it_has(site: Site, instance: dg.DagsterInstance) -> None:
     worker = site.worker("--hands", "1")
     first, second = site.ask(instance, site.codes), site.ask(instance, site.codes[:1])

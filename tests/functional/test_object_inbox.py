@@ -176,6 +176,7 @@ def test_a_wrong_account_is_told_without_its_secret(installation: Installation, 
     assert no.value.__cause__ is None
 
 
+@pytest.mark.soak
 def test_a_server_that_goes_away_in_mid_night_costs_what_it_has_not_sent(
     installation: Installation, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

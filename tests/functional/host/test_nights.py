@@ -110,6 +110,7 @@ def test_workers_killed_in_many_nights(hosting: Hosting, crowd: Sequence[AgencyC
 # -- the host is away --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.soak
 def test_without_the_host_a_night_says_so_within_its_patience_and_resumes_later(hosting: Hosting) -> None:
     hosting.site.day(DAYS[0])
     worker, address = hosting.admit("worker-1"), hosting.address
@@ -125,7 +126,7 @@ def test_without_the_host_a_night_says_so_within_its_patience_and_resumes_later(
     check_once(hosting.site)
 
 
-@pytest.mark.parametrize("seconds", [0.3, 1.2])
+@pytest.mark.parametrize("seconds", [0.3, pytest.param(1.2, marks=pytest.mark.soak)])
 def test_a_host_killed_in_mid_night_loses_nothing(
     hosting: Hosting, crowd: Sequence[AgencyCode], seconds: float
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_host_killed_in_mid_night_loses_nothing(
     check_once(hosting.site, crowd)
 
 
+@pytest.mark.soak
 def test_a_short_absence_of_the_host_is_waited_for(hosting: Hosting, crowd: Sequence[AgencyCode]) -> None:
     worker, address = hosting.admit("worker-1"), hosting.address
     hosting.stop()

@@ -18,6 +18,7 @@ from schemas.access import Grant, Question, Role, SignedOut
 from schemas.errors import Malformed, NotVerified
 from schemas.home import Home
 from schemas.ids import AgencyCode
+from store.house import House
 from store.keys import create_root, open_root
 
 NOW = dt.datetime.now(dt.UTC)
@@ -172,6 +173,7 @@ def test_a_home_of_a_long_path_has_its_reception_too(tmp_path: Path) -> None:
     home = Home.at(tmp_path / ("long-" * 20) / "home")
     home.root.mkdir(parents=True)
     create_root(home)
+    House.open(home, create=True).db.close()
     with Service(home, open_root(home), "http://localhost:8620", lambda: NOW) as service:
         assert len(str(service.path)) > 107
         socket = Socket(service.path)
