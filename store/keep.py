@@ -95,7 +95,7 @@ def _keep_one(
         generation = db.scalar(select(FLOW.c.generation).where(FLOW.c.system == str(batch.system)))
         place = Place(shelf, batch.system, _open_delivery(db, arrived, errand, instructions, shelf), arrived.day)
         touched = _Touched.by_ends(db, batch, d)
-        writing = Writing(db, batch, d, place)
+        writing = Writing(db, batch, d, place, first=generation is None)
         for part, compared in parts:
             set_rights(part, d, shelf, batch.rows.get("holding"))
             touched.by(db, part, compared, d)

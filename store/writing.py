@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, exists, func, literal, select, union_all, update
 
 from schemas.ids import System
 from schemas.records import RECORDS
@@ -69,13 +69,14 @@ class Writing:
     By line of the whole batch: `owner`, the shelf's line id or -1; `known`, whether a line that changed was held.
     """
 
-    def __init__(self, db: Connection, batch: Batch, d: int, place: Place) -> None:
+    def __init__(self, db: Connection, batch: Batch, d: int, place: Place, first: bool = False) -> None:
+        """`first`: no delivery of its system came before."""
         self.db, self.d, self.place = db, d, place
         self.owner = np.full(len(batch.d), -1, np.int64)
         self.known = np.zeros(len(batch.d), bool)
-        self._kids = _Kids(db, place, batch, d)
-        self._used: dict[str, bool] = {}
-        self._once = batch.once
+        held = frozenset[str]() if first else _held(db, [*batch.rows, "person"], place.system)
+        self._kids = _Kids(place, batch, d, "person" not in held)
+        self._used = held.union(() if batch.once is None else set(batch.rows) - batch.once)
 
     def write_lines(self, part: Batch, compared: Compared) -> None:
         """Everything the stored lines of a part yield. Rows that are equal and open are not written again."""
@@ -111,14 +112,6 @@ class Writing:
         if lines:
             _drop(self.db, lines, kept, self.place)
 
-    def _is_used(self, name: str) -> bool:
-        """Whether something of this record was held before, or comes more than once now."""
-        if name not in self._used:
-            self._used[name] = _used(self.db, name, self.place.system) or (
-                self._once is not None and name not in self._once
-            )
-        return self._used[name]
-
     def _to_write(
         self, part: Batch, compared: Compared, name: str, mine: np.ndarray, owners: np.ndarray
     ) -> _Rows | None:
@@ -129,7 +122,7 @@ class Writing:
         lines = table["line"].to_numpy()
         owner = owners[lines]
         keys = table["source_key"].to_pylist()
-        used = self._is_used(name)  # asked before anything is written
+        used = name in self._used  # as it was before anything was written, or because it comes more than once
         held = (
             self.place.shelf.row_states(name, self.place.system, keys)
             if used or (compared.held_id[lines] >= 0).any()
@@ -256,9 +249,9 @@ class _Kids:
     Persons that arrive are numbered in the order of their rows; `_kid` is by that number, 0: not looked up yet.
     """
 
-    def __init__(self, db: Connection, place: Place, batch: Batch, d: int) -> None:
+    def __init__(self, place: Place, batch: Batch, d: int, first: bool) -> None:
         self._place = place
-        self._first = not _used(db, "person", place.system)
+        self._first = first
         persons = batch.rows.get("person")
         self._persons = pa.array([], pa.string())
         if persons is not None:
@@ -314,6 +307,10 @@ class _Kids:
         return [given.get(k) or held[k][3] for k in keys]
 
 
-def _used(db: Connection, name: str, system: System) -> bool:
-    t = ROWS[name]
-    return db.scalar(select(t.c.kid).where(t.c.system == system).limit(1)) is not None
+def _held(db: Connection, names: Iterable[str], system: System) -> frozenset[str]:
+    """Those of these records of which the system has something held."""
+    some = [
+        select(literal(name).label("name")).where(exists().where(ROWS[name].c.system == str(system)))
+        for name in sorted(set(names))
+    ]
+    return frozenset(db.scalars(union_all(*some)))
