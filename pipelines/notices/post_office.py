@@ -16,12 +16,13 @@ from ledger.keys import LogKeys
 from ledger.log import Log
 from pipelines.notices import sending
 from pipelines.notices.outbox import Outbox
-from pipelines.notices.settings import Settings, is_here, settings
+from pipelines.notices.settings import Settings, settings
 from pipelines.notices.tables import EVENT, LETTER, POST, PREFERENCE, WEBHOOK, open_outbox
 from pipelines.reception import tables
 from pipelines.reception.logs import Logs
 from pipelines.reception.tables import stamp
 from pipelines.reception.vault import Vault
+from schemas.addresses import is_here
 from schemas.errors import Malformed, Refused, TryAgain
 from schemas.home import Home
 from schemas.ids import AgencyCode

@@ -3,9 +3,9 @@ nowhere."""
 
 import os
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any
 
+from schemas.addresses import is_here
 from schemas.errors import Malformed
 from schemas.home import Home
 from store.engine import settings_of
@@ -66,11 +66,3 @@ def _mail(name: str, said: dict[str, Any]) -> Mail | None:
     if not f"{said.get('user', '')}{password or ''}".isascii():
         raise Malformed("the login of the mail server is not in ASCII", "Choose another password there.")
     return Mail(host, int(port), sender, security, said.get("user"), password)
-
-
-def is_here(host: str) -> bool:
-    """Whether a name or an address is this machine's own."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

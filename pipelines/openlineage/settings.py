@@ -3,9 +3,9 @@ nowhere."""
 
 import os
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from schemas.addresses import is_here
 from schemas.errors import Malformed
 from schemas.home import Home
 from store.engine import settings_of
@@ -46,7 +46,7 @@ def _receiver(name: str, url: str, endpoint: str) -> Receiver:
     except ValueError:
         host = port = None
         parts = urlsplit("")
-    plain = parts.scheme == "http" and host is not None and _is_here(host)
+    plain = parts.scheme == "http" and host is not None and is_here(host)
     if not host or not (parts.scheme == "https" or plain) or parts.username or parts.query or parts.fragment:
         raise Malformed(
             f"{name}: the url of [openlineage] is not one of https",
@@ -54,10 +54,3 @@ def _receiver(name: str, url: str, endpoint: str) -> Receiver:
         )
     path = f"{parts.path.rstrip('/')}/{endpoint.lstrip('/')}"
     return Receiver(host, port, path, parts.scheme == "https", os.environ.get(API_KEY) or None)
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

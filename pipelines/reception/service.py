@@ -1,6 +1,5 @@
 """The counter behind a Unix socket in the home, which only its owner reaches. Messages and calls are bounded."""
 
-import os
 import sys
 import threading
 import traceback
@@ -19,6 +18,7 @@ from pipelines.reception.counter import Counter
 from pipelines.reception.packs import Meaning
 from pipelines.reception.passkeys import Site
 from schemas.access import LARGEST_MESSAGE, METHOD, SERVICE, NotThere, SignedOut, TooOften
+from schemas.addresses import of_socket
 from schemas.errors import Malformed, NotVerified, Refused, Say, TryAgain
 from schemas.home import Home
 from store.keys import Root
@@ -26,7 +26,6 @@ from store.keys import Root
 THREADS, AT_ONCE = 8, 64
 _GRACE_SECONDS = 5.0
 _HOURLY_SECONDS = 3600.0
-_LONGEST_PATH = 100
 _OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ("grpc.max_send_message_length", LARGEST_MESSAGE),
@@ -39,15 +38,6 @@ _KINDS: tuple[type[Say], ...] = (
 
 def socket_of(home: Home) -> Path:
     return home.reception / "door.sock"
-
-
-def _address(path: Path) -> str:
-    """As gRPC wants it. A path of a socket has 107 bytes at most (unix(7)): a longer one goes through its folder,
-    which then stays open."""
-    if len(os.fsencode(path)) < _LONGEST_PATH:
-        return f"unix:{path}"
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    return f"unix:/proc/self/fd/{folder}/{path.name}"
 
 
 def site_of(origin: str) -> Site:
@@ -84,7 +74,7 @@ class Service:
     def start(self) -> None:
         self.path.unlink(missing_ok=True)
         try:
-            self._server.add_insecure_port(_address(self.path))
+            self._server.add_insecure_port(of_socket(self.path))
         except RuntimeError:
             raise TryAgain("the reception cannot listen in the home", "Check its folder and its owner.") from None
         self._server.start()

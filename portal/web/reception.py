@@ -4,7 +4,6 @@ Each call has a deadline, and its messages have a limit. An answer has no fracti
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,10 +11,10 @@ from typing import Any, Protocol
 import grpc
 
 from schemas.access import LARGEST_MESSAGE, METHOD, SERVICE, NotThere, Question, SignedOut, TooOften
+from schemas.addresses import of_socket
 from schemas.errors import Malformed, NotVerified, Refused, Say, TryAgain
 
 DEADLINE = 15.0  # seconds
-_LONGEST_PATH = 100
 _OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ("grpc.max_send_message_length", LARGEST_MESSAGE),
@@ -25,15 +24,6 @@ _OPTIONS = (
 _KINDS: dict[str, type[Say]] = {
     k.__name__: k for k in (SignedOut, NotThere, TooOften, Malformed, Refused, NotVerified, TryAgain)
 }  # fmt: skip
-
-
-def _address(path: Path) -> str:
-    """As gRPC wants it. A path of a socket has 107 bytes at most (unix(7)): a longer one goes through its folder,
-    which then stays open."""
-    if len(os.fsencode(path)) < _LONGEST_PATH:
-        return f"unix:{path}"
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    return f"unix:/proc/self/fd/{folder}/{path.name}"
 
 
 class Reception(Protocol):
@@ -53,7 +43,7 @@ class Socket:
 
     def __init__(self, path: Path, deadline: float = DEADLINE) -> None:
         self._deadline = deadline
-        self._channel = grpc.insecure_channel(_address(path), options=_OPTIONS)
+        self._channel = grpc.insecure_channel(of_socket(path), options=_OPTIONS)
         self._call = self._channel.unary_unary(f"/{SERVICE}/{METHOD}")
 
     def ask(self, question: Question, session: str, address: str, **fields: Any) -> Any:
