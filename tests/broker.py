@@ -3,6 +3,8 @@
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
@@ -64,3 +66,14 @@ class Broker:
                 elif kind == b"hash":
                     out += [part for pair in server.hgetall(key).items() for part in pair]
             return b"\n".join(bytes(part) for part in out)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Broker]:
+    """A broker in a folder of its own, until the end of the block."""
+    folder.mkdir()
+    made = Broker(folder)
+    try:
+        yield made
+    finally:
+        made.stop()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker import Broker
+from tests.broker import Broker, running as broker_running
 from tests.deploy.conftest import DEPLOY, ROOT, compose
 from tests.postgres import Cluster, running
 
@@ -26,12 +26,8 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    (tmp_path / "broker").mkdir()
-    made = Broker(tmp_path / "broker")
-    try:
+    with broker_running(tmp_path / "broker") as made:
         yield made
-    finally:
-        made.stop()
 
 
 def psql_of(cluster: Cluster) -> Path:

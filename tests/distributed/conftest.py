@@ -34,7 +34,7 @@ from schemas.home import Home
 from schemas.ids import System
 from store.house import House
 from tests import engines
-from tests.broker import Broker
+from tests.broker import Broker, running
 from tests.postgres import Cluster, at_hand
 
 ROOT = Path(__file__).parents[2]
@@ -51,12 +51,8 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    (tmp_path / "broker").mkdir()
-    made = Broker(tmp_path / "broker")
-    try:
+    with running(tmp_path / "broker") as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(scope="session")
