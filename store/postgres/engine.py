@@ -27,6 +27,7 @@ from store.postgres.settings import Login, Settings
 from store.tables import HOLDING_TABLES, LINE
 
 # Rows that are turned into one message of COPY at a time.
+FEW = 4_096  # rows
 CHUNK = 50_000
 _SMALL = frozenset({"live", "dropped", "receipted"})
 
@@ -196,6 +197,9 @@ class PostgresEngine:
 
     def put_lines(self, db: Connection, columns: Mapping[str, Sequence[Any]]) -> None:
         names = [c.name for c in LINE.c]
+        if len(columns["id"]) <= FEW:
+            self._hand_over(db, LINE, names, columns)
+            return
         self._stage(db, LINE, names, columns, "id")
         self._run(db, f"INSERT INTO line ({_list(names)}) SELECT {_list(names)} FROM pg_temp.staged_line")  # noqa: S608
 
@@ -209,6 +213,9 @@ class PostgresEngine:
 
     def put_rows(self, db: Connection, table: Table, columns: Mapping[str, Sequence[Any]], new: bool = False) -> None:
         names = [c.name for c in table.c]
+        if new and len(columns["source_key"]) <= FEW:
+            self._hand_over(db, table, names, columns)
+            return
         self._stage(db, table, names, columns, "source_key")
         into = f"INSERT INTO {table.name} ({_list(names)}) SELECT {_list(names)} FROM pg_temp.staged_{table.name}"  # noqa: S608
         self._run(db, into if new else _merge(table))
@@ -220,6 +227,14 @@ class PostgresEngine:
         self._stage(db, table, list(given), given, "source_key")
         sets = ", ".join(f"{c} = s.{c}" for c in columns)
         self._run(db, f"UPDATE {table.name} t SET {sets} FROM pg_temp.staged_{table.name} s WHERE {_SAME}")  # noqa: S608
+
+    def _hand_over(
+        self, db: Connection, table: Table, names: Sequence[str], columns: Mapping[str, Sequence[Any]]
+    ) -> None:
+        """New rows in one statement, an array a column. A temporary table costs more than a few thousand rows do."""
+        arrays = ", ".join(f"%s::{_kind(table.c[n])}[]" for n in names)
+        given = tuple(_listed(columns[n]) for n in names)
+        self._run(db, f"INSERT INTO {table.name} ({_list(names)}) SELECT * FROM unnest({arrays})", given)  # noqa: S608
 
     # -- staging -------------------------------------------------------------------------------------------------------
 
@@ -252,8 +267,8 @@ class PostgresEngine:
         except psycopg.Error as no:
             raise told(no) from None
 
-    def _run(self, db: Connection, statement: str) -> None:
-        db.exec_driver_sql(statement)
+    def _run(self, db: Connection, statement: str, given: tuple[Any, ...] | None = None) -> None:
+        db.exec_driver_sql(statement, given)
 
     # -- logins --------------------------------------------------------------------------------------------------------
 
@@ -326,6 +341,11 @@ def _kind(column: Any) -> str:
 def _array(values: Sequence[Any], kind: str) -> pa.Array:
     types = {"smallint": pa.int16(), "bigint": pa.int64(), "text": pa.large_string(), "bytea": pa.large_binary()}
     return pa.array(values, types[kind])
+
+
+def _listed(values: Sequence[Any]) -> list[Any]:
+    listed: list[Any] = values.to_pylist() if isinstance(values, pa.Array) else list(values)
+    return listed
 
 
 def _taken(array: pa.Array, order: pa.Array) -> Any:

@@ -1,6 +1,10 @@
 """The triggers of `store.guard` in a shelf's file, made with its tables."""
 
+from functools import cache
+
 from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from schemas.errors import Refused
 from store.guard import PASSING, PASSING_COLUMNS
@@ -28,7 +32,8 @@ def prepare(db: Connection) -> None:
     if found is not None and found > VERSION:
         db.rollback()
         raise Refused("this shelf was written by a later version", "Use that version.")
-    META.create_all(db)
+    for statement in _tables():
+        db.exec_driver_sql(statement)
     for table, added in _ADDED.items():
         there = {row[1] for row in db.exec_driver_sql(f"PRAGMA table_info({table})")}
         for name, kind in added.items():
@@ -40,9 +45,22 @@ def prepare(db: Connection) -> None:
     db.commit()
 
 
-def _triggers() -> list[str]:
+@cache
+def _tables() -> tuple[str, ...]:
+    """As `create_all` makes them, put into words once: a night may make thousands of shelves."""
+    dialect = sqlite.dialect()
+    made: list[str] = []
+    for table in META.sorted_tables:
+        made.append(str(CreateTable(table, if_not_exists=True).compile(dialect=dialect)))
+        indexes = sorted(table.indexes, key=lambda each: str(each.name))
+        made += [str(CreateIndex(each, if_not_exists=True).compile(dialect=dialect)) for each in indexes]
+    return tuple(made)
+
+
+@cache
+def _triggers() -> tuple[str, ...]:
     """Guards of every table that holds something of somebody, and of the capabilities themselves."""
-    return [
+    return (
         *(each for name in HOLDING_TABLES for verb in _VERBS for each in _guard(META.tables[name], verb)),
         *_refusal("capability_stale", "INSERT ON capability", f"EXISTS ({_STALE})", "the capability is out of date"),
         *_refusal("capability_kept", "UPDATE ON capability", "TRUE", "capabilities are kept as they were"),
@@ -50,7 +68,7 @@ def _triggers() -> list[str]:
         *_refusal(
             "granted_known", "INSERT ON granted", f"NEW.digest NOT IN ({_NEWEST})", "the capability is out of date"
         ),
-    ]
+    )
 
 
 def _guard(table: Table, verb: str) -> list[str]:
