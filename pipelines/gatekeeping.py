@@ -4,13 +4,11 @@ What the store's books tell (`store.engine.Standing`) needs neither keys nor she
 refused, and costs no more than this.
 """
 
-import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 
 from connectors.base import Delivery, Known, Opened, Permitted
 from pipelines.inbox import Afar, at_hand, is_file
@@ -19,7 +17,7 @@ from pipelines.objects import AT_ONCE
 from pipelines.premises import NoHost
 from pipelines.unchanged import Same, recogniser
 from schemas.capability import Act, Warrant
-from schemas.errors import DeliveryRefused, Malformed, Refused, TryAgain
+from schemas.errors import DeliveryRefused, Malformed, Refused, TryAgain, place_of
 from schemas.ids import AgencyCode, System
 from schemas.mandate import Mandate
 from schemas.report import Report
@@ -194,13 +192,8 @@ def _no(delivery: Delivery, day: date | None, error: Exception) -> Report:
         case Malformed():
             reason = "source.misconfigured"
         case _:
-            reason, where = "internal.error", _place(error)
+            reason, where = "internal.error", place_of(error)
     return Report(delivery.agency, delivery.system, delivery.name, day, "refused", reason, where)
-
-
-def _place(error: Exception) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
 
 
 def _contract(delivery: Delivery, registered: Mapping[AgencyCode, Agency]) -> Contract | None:

@@ -35,7 +35,8 @@ class Night:
     """What to settle: from which inbox, which systems and agencies (None: all), as if it were `at`.
 
     `short_cut`: a delivery that is as the last one was may be settled without reading it again (`pipelines.unchanged`),
-    but for one reading in `full_reading_days`, which the home's settings say.
+    but for one reading in `full_reading_days`, which the home's settings say. `processes`: over how many its agencies
+    may be dealt (`pipelines.crew`); 0: as many as the home's settings say.
     """
 
     home: Home
@@ -46,6 +47,7 @@ class Night:
     passphrase: str | None = field(default=None, repr=False)
     memory: int = memory.USUAL
     short_cut: bool = True
+    processes: int = 0
     # The inbox itself. One in an object store is listed once a night.
     arrivals: Inbox | None = field(init=False, repr=False, compare=False)
     full_reading_days: int = field(init=False)
@@ -53,6 +55,12 @@ class Night:
     def __post_init__(self) -> None:
         object.__setattr__(self, "arrivals", inbox.of(self.home, self.inbox))
         object.__setattr__(self, "full_reading_days", nightly.full_reading_days(self.home))
+        object.__setattr__(self, "processes", self.processes or nightly.processes(self.home))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process: its inbox is asked anew there."""
+        told = self.home, self.at, self.inbox, self.systems, self.agencies, self.passphrase, self.memory
+        return Night, (*told, self.short_cut, self.processes)
 
     @property
     def slice_lines(self) -> int:

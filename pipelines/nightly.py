@@ -2,18 +2,22 @@
 
 [night]
 memory = "2GiB"
+processes = 2
 full_reading_days = 28
 """
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.host.settings import is_worker
 from schemas.errors import Malformed
 from schemas.home import Home
 from store.engine import settings_of
 
 # Four weeks, and not more than a year.
 USUAL_DAYS, MOST_DAYS = 28, 366
+MOST_PROCESSES = 64
 
 
 def said(home: Home) -> Mapping[str, Any]:
@@ -33,3 +37,16 @@ def full_reading_days(home: Home) -> int:
             f"Write a whole number from 1 (every day) to {MOST_DAYS}, or leave it out: then it is {USUAL_DAYS}.",
         )
     return days
+
+
+def processes(home: Home) -> int:
+    """Over how many processes a night may deal its agencies (`pipelines.crew`): one a processor unless the home says
+    otherwise, and one on a machine that shares its nights with others, which takes as many runs as it was told to."""
+    usual = 1 if is_worker(home) else min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
+    count = said(home).get("processes", usual)
+    if type(count) is not int or not 1 <= count <= MOST_PROCESSES:
+        raise Malformed(
+            f"{home.settings.name}: night.processes is no number of processes",
+            f"Write a whole number from 1 to {MOST_PROCESSES}, or leave it out: then it is one a processor.",
+        )
+    return count

@@ -7,9 +7,11 @@ size of the night.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from connectors.base import Delivery, find
+from pipelines import crew, warrants
 from pipelines.batch import settle_batch
 from pipelines.books import Books
 from pipelines.inbox import size_of
@@ -22,15 +24,30 @@ from schemas.report import Report
 from store.house import House
 
 __all__ = [
-    "Desk", "Night", "code_version", "portal_deliveries", "registered", "settle", "settle_portal", "strangers",
-    "waiting",
+    "Desk", "Night", "code_version", "portal_deliveries", "registered", "settle", "settle_portal", "settle_share",
+    "strangers", "waiting",
 ]  # fmt: skip
 
 BATCH_AGENCIES = 250
 
 
 def settle(night: Night, system: System, agencies: Sequence[AgencyCode], desk: Desk, run: str) -> list[Report]:
-    """Every waiting delivery of these agencies for one system."""
+    """Every waiting delivery of these agencies for one system; of many agencies, by several processes."""
+    count = crew.hands(night, len(agencies))
+    if count == 1:
+        few = crew.shares(agencies, count)
+        return [report for share in few for report in settle_share(night, system, share, desk, run)]
+    began = warrants.first_look(premises_for(night, run), night.at, run, agencies)
+    own = replace(night, processes=1, memory=night.memory // count)
+    tasks = [
+        crew.Task(own, system, share, {a: began[a] for a in share if a in began}, run)
+        for share in crew.shares(agencies, count)
+    ]
+    return crew.settle(tasks, count, desk)
+
+
+def settle_share(night: Night, system: System, agencies: Sequence[AgencyCode], desk: Desk, run: str) -> list[Report]:
+    """The same, in this process."""
     with House.open(night.home) as house:
         room = _room(night, house, system, run, agencies)
         sourced = frozenset(house.with_source(system))

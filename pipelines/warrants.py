@@ -5,7 +5,7 @@ the run began, a withdrawal or a restriction, counts from the next batch on all 
 as of the instant at which the log was told, whatever the clocks of two programmes say.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -43,6 +43,25 @@ _RUNS: dict[tuple[Path, str, datetime], _Run] = {}
 _RUNS_KEPT = 4
 
 
+def _known(home: Home, run: str, at: datetime) -> _Run:
+    known = _RUNS.setdefault((home.root, run, at), _Run())
+    while len(_RUNS) > _RUNS_KEPT:
+        del _RUNS[next(iter(_RUNS))]
+    return known
+
+
+def first_look(premises: Premises, at: datetime, run: str, agencies: Iterable[AgencyCode]) -> Mapping[AgencyCode, int]:
+    """How far the logs reached when the run began, for whoever takes part in it: looked at now, where nobody has."""
+    known = _known(premises.home, run, at).began
+    known |= premises.stated_sizes([a for a in agencies if a not in known])
+    return known
+
+
+def take_part(home: Home, at: datetime, run: str, began: Mapping[AgencyCode, int]) -> None:
+    """In a run that began before this process heard of it."""
+    _known(home, run, at).began.update(began)
+
+
 class Warrants:
     """What one run may do, agency by agency.
 
@@ -62,11 +81,8 @@ class Warrants:
         self._run = self._since(run, agencies) if run is not None else _Run()
 
     def _since(self, run: str, agencies: Iterable[AgencyCode]) -> _Run:
-        known = _RUNS.setdefault((self._premises.home.root, run, self._at), _Run())
-        known.began |= self._premises.stated_sizes([a for a in agencies if a not in known.began])
-        while len(_RUNS) > _RUNS_KEPT:
-            del _RUNS[next(iter(_RUNS))]
-        return known
+        first_look(self._premises, self._at, run, agencies)
+        return _known(self._premises.home, run, self._at)
 
     def grant(self, agency: AgencyCode | None, act: Act, system: System | None = None) -> Warrant:
         """Raises Refused when nothing allows it now."""

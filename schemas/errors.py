@@ -1,5 +1,7 @@
 """Four ways to say no. Each carries what to do next; none ever carries a value of a person."""
 
+import os
+
 
 class Say(Exception):
     """Base: `what` happened, and a `hint` of what to do next."""
@@ -37,3 +39,17 @@ class DeliveryRefused(Refused):
         super().__init__(f"{reason}{f' ({where})' if where else ''}", hint)
         self.reason = reason
         self.where = where
+
+
+def place_of(error: BaseException) -> str:
+    """Kind of an error that is none of these, and where in the code it arose: never its text, which may quote a record.
+    One that tells of a fault in another process has its `place`."""
+    told = getattr(error, "place", None)
+    if isinstance(told, str):
+        return told
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    return f"{type(error).__name__} at {os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119

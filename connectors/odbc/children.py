@@ -172,6 +172,12 @@ class Pool:
                 return
         child.kill()
 
+    def share(self, processes: int) -> None:
+        """Before the first reading: so many processes share what this one would do alone."""
+        self.at_once = max(1, self.at_once // processes)
+        self.of_a_server = max(1, self.of_a_server // processes)
+        self._places = BoundedSemaphore(self.at_once)
+
     def close(self) -> None:
         with self._lock:
             while self._idle:

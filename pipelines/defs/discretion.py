@@ -12,7 +12,6 @@ and its cause, into the run's events, the index and the log of the process (meas
 import logging
 import os
 import warnings
-from pathlib import Path
 
 from dagster import BetaWarning
 
@@ -24,17 +23,6 @@ _redacted = logging.getLogger("dagster.redacted_errors")
 _redacted.addFilter(lambda _: False)
 _redacted.addHandler(logging.NullHandler())
 _redacted.propagate = False
-
-
-def place_of(error: BaseException) -> str:
-    """Kind of an error, and where in our code it arose; never its text."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return type(error).__name__
-    file = Path(trace.tb_frame.f_code.co_filename).name
-    return f"{type(error).__name__} at {file}:{trace.tb_lineno}"
 
 
 # Dagster's version is pinned exactly: what it still calls beta cannot change under us.

@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from pipelines.defs.discretion import place_of
 from pipelines.defs.door import Door
 from pipelines.openlineage import sending
 from pipelines.openlineage.outbox import Outbox
 from pipelines.openlineage.settings import receiver
-from schemas.errors import Say, TryAgain
+from schemas.errors import Say, TryAgain, place_of
 
 # What is left then goes with the next run, an hour later.
 LONGEST_SECONDS = 600.0

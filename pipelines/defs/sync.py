@@ -58,8 +58,7 @@ def _sync_asset(system: System) -> dg.AssetsDefinition:
                 for night in door.nights(system):
                     with desk.asking():
                         agencies = awaited(night, system, [a for a in every if a in asked.agencies])
-                        for start in range(0, len(agencies), SLICE):
-                            sync.settle(night, system, agencies[start : start + SLICE], desk, context.run.run_id)
+                        sync.settle(night, system, agencies, desk, context.run.run_id)
                 desk.close()
         yield from ()
 

@@ -10,9 +10,8 @@ import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, DagsterEventType
 
-from pipelines.defs.discretion import place_of
 from pipelines.defs.door import Door
-from schemas.errors import Say, TryAgain
+from schemas.errors import Say, TryAgain, place_of
 
 
 def green(context: dg.AssetExecutionContext, agency: str | None, told: Mapping[str, Any]) -> None:

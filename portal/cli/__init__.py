@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from portal.cli.words import say
-from schemas.errors import Say
+from schemas.errors import Say, place_of
 
 USAGE = 2
 
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as no:
         return _failed(say("error.disk", what=no.strerror or type(no).__name__), USAGE)
     except Exception as error:  # noqa: BLE001 - the last line: a traceback would show what was being read
-        return _failed(say("error.internal", place=_place(error)), 1)
+        return _failed(say("error.internal", place=place_of(error)), 1)
 
 
 def _failed(text: str, code: int) -> int:
@@ -64,12 +64,3 @@ def _misused(no: Exception) -> int:
     key = keys.get(kind, "command" if "No such command" in str(no) else "usage")
     path = ctx.command_path if ctx is not None else "depositaire"
     return _failed(f"{say(f'error.{key}', what=what)}. {say('error.help', command=path)}", USAGE)
-
-
-def _place(error: BaseException) -> str:
-    """Kind of an error, and where in the code it arose; never its text."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"  # noqa: PTH119
-    return f"{type(error).__name__}, {where}"

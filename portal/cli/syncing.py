@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from schemas.report import Report
 
 REFUSED, UNINSTRUCTED = 3, 4
+MOST_PROCESSES = 64  # as `pipelines.nightly`, which is slow to load
 FEW = 10
 FULL_LIST = 200  # a longer night shows only what needs a look
 NO_INSTRUCTION = "agency.no_instruction"
@@ -33,6 +34,9 @@ def sync(
     system: options.Systems = None,
     no_short_cut: Annotated[bool, typer.Option("--no-short-cut", help=say("option.no_short_cut"))] = False,
     memory: Annotated[str | None, typer.Option("--memory", metavar="SIZE", help=say("option.memory"))] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", metavar="N", min=1, max=MOST_PROCESSES, help=say("option.processes"))
+    ] = None,
 ) -> int:
     home = setting.home
     systems = chosen(system, bool(agency))
@@ -49,7 +53,7 @@ def sync(
     from pipelines import opening, sync as pipeline
 
     night = pipeline.Night(
-        home, setting.at, where, systems, codes, setting.passphrase, memory=size, short_cut=not no_short_cut
+        home, setting.at, where, systems, codes, setting.passphrase, size, not no_short_cut, processes or 0
     )
     opening.remember(night)
     from pipelines.defs.run import execute_sync

@@ -9,13 +9,12 @@ that was not read to its end ends the connection: nobody goes on sending what no
 import asyncio
 import sys
 from collections.abc import MutableMapping
-from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from portal.web.reception import Fault
 from portal.web.site import Site
+from schemas.errors import place_of
 
 LARGEST_REQUEST = 1024 * 1024
 LONGEST_REQUEST_SECONDS = 30.0
@@ -70,7 +69,7 @@ class Guard:
             await self._app(scope, body, answered)
         except Exception as error:  # noqa: BLE001 - the last line: a traceback would show what was being read
             if body.refused is None:
-                print(f"depositaire door: {_place(error)}", file=sys.stderr, flush=True)
+                print(f"depositaire door: {place_of(error)}", file=sys.stderr, flush=True)
             if not begun:
                 await _plain(sent, body.refused or 500)
                 return
@@ -133,14 +132,3 @@ async def _plain(send: Send, status: int) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _place(error: Exception) -> str:
-    """Kind and place of a fault; never its text, which may hold a value."""
-    if isinstance(error, Fault):
-        return f"the reception: {error}"
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
-    return f"{type(error).__name__}, {where}"

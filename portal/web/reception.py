@@ -35,7 +35,11 @@ class Reception(Protocol):
 
 
 class Fault(Exception):
-    """The reception failed at an answer. `place`: where; never what was asked."""
+    """The reception failed at an answer, told by where; never by what was asked."""
+
+    @property
+    def place(self) -> str:
+        return f"the reception: {self}"
 
 
 class Socket:

@@ -1,0 +1,83 @@
+"""The process that settles a share of a night: `python -m pipelines.hand` is started by `pipelines.crew`, not by you.
+
+It has keys and opens records, as the process that started it; it leaves no image of memory behind and prints nothing.
+"""
+
+import ctypes
+import os
+import resource
+import select
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from threading import Thread
+from typing import Any
+
+from connectors.odbc.children import POOL
+from pipelines import sync
+from pipelines.crew import Checked, Done, Settled, Stopped, Task
+from pipelines.night import Desk
+from pipelines.warrants import take_part
+from schemas.errors import Say, place_of
+from schemas.ids import AgencyCode
+from schemas.report import Report
+
+IDLE_SECONDS = 60
+_NO_IMAGE = 4  # PR_SET_DUMPABLE (prctl(2))
+
+
+class _Desk:
+    """Says everything to whoever gave the task."""
+
+    def __init__(self, way: "Connection[Any, Any]") -> None:
+        self._way = way
+
+    def settled(self, report: Report) -> None:
+        self._way.send(Settled(report))
+
+    def checked(self, table: str, evaluated: int, broken: Mapping[str, int], agencies: Sequence[AgencyCode]) -> None:
+        self._way.send(Checked(table, evaluated, dict(broken), tuple(agencies)))
+
+
+def serve(way: "Connection[Any, Any]") -> None:
+    """One task after another, until nobody has asked for a while."""
+    while way.poll(IDLE_SECONDS):
+        task: Task = way.recv()
+        way.send(done(task, _Desk(way)))
+
+
+def done(task: Task, desk: Desk) -> Done | Stopped:
+    try:
+        take_part(task.night.home, task.night.at, task.run, task.began)
+        sync.settle_share(task.night, task.system, task.agencies, desk, task.run)
+    except (BrokenPipeError, EOFError):
+        raise
+    except Say as no:
+        return Stopped(type(no), no.what, no.hint)
+    except Exception as error:  # noqa: BLE001 - its text may quote a record, so it ends here
+        return Stopped(None, place_of(error))
+    return Done()
+
+
+def _ends_with(parent: int) -> None:
+    """End at once when the other side has: a delivery that is not kept yet is left to the next night."""
+    watch = select.poll()
+    watch.register(parent, select.POLLRDHUP)
+    watch.poll()
+    os._exit(0)
+
+
+def main(arguments: Sequence[str]) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_NO_IMAGE, 0, 0, 0, 0)
+    way: Connection[Any, Any] = Connection(int(arguments[1]))
+    POOL.share(int(arguments[2]))
+    Thread(target=_ends_with, args=(way.fileno(),), daemon=True).start()
+    try:
+        serve(way)
+    except (BrokenPipeError, EOFError):
+        return
+
+
+if __name__ == "__main__":
+    main(sys.argv)
