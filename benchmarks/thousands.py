@@ -1,7 +1,7 @@
 """Nights of many agencies on all four systems, as `depositaire sync` runs them: `python -m benchmarks.thousands --help`.
 
-Of each number of agencies, four nights, each the command itself in a process of its own, with its CPU, the database
-server's, its peak memory, and one run of Dagster:
+Of each number of agencies, four nights, each the command itself with the processes that it starts, their CPU, the
+database server's, the most memory that all of them had at once (looked at ten times a second), and one run of Dagster:
 
 - **first**: everything is new;
 - **again**: new files that say what the last ones said (SpiLaSuite: its views, where nothing moved);
@@ -21,12 +21,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from benchmarks import home as homes
@@ -51,14 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(dir=chosen.where, prefix="depositaire-bench-"))
             server = stack.enter_context(serving()) if chosen.store == "postgresql" else None
-            for figures in _nights(Path(folder), agencies(chosen.persons * count, count), server, chosen.memory):
+            told = ["--memory", chosen.memory, *(["--processes", str(chosen.processes)] if chosen.processes else [])]
+            for figures in _nights(Path(folder), agencies(chosen.persons * count, count), server, told):
                 found.append(figures | {"store": chosen.store, "persons": chosen.persons})
                 print(f"| {' | '.join(str(figures[name]) for name in COLUMNS)} |", flush=True)
                 if chosen.to:
                     chosen.to.write_text(json.dumps(found, indent=1))
 
 
-def _nights(folder: Path, those: list[Agency], server: Cluster | None, memory: str) -> Iterable[Figures]:
+def _nights(folder: Path, those: list[Agency], server: Cluster | None, told: list[str]) -> Iterable[Figures]:
     home = homes.make(folder / "home", those, server.database() if server else None)
     write_instance(home)
     sources = folder / "sources"
@@ -69,10 +71,10 @@ def _nights(folder: Path, those: list[Agency], server: Cluster | None, memory: s
         _deliver(those, {a.code for a in changed}, number, inbox, sources)
         if name == "first":
             homes.point(home, sorted(sources.glob(f"*/{System.SPILASUITE}/*")))
-        yield _night(home.root, inbox, name, number, len(those), len(changed), server, memory)
+        yield _night(home.root, inbox, name, number, len(those), len(changed), server, told)
         if name != "tenth":
             shutil.rmtree(inbox)
-    yield _night(home.root, folder / "inbox" / "tenth", "replayed", 3, len(those), 0, server, memory)
+    yield _night(home.root, folder / "inbox" / "tenth", "replayed", 3, len(those), 0, server, told)
 
 
 def _deliver(those: list[Agency], changed: set[str], number: int, inbox: Path, sources: Path) -> None:
@@ -93,15 +95,16 @@ def _of_one(agency: Agency, changed: bool, number: int, inbox: Path, sources: Pa
 
 
 def _night(
-    home: Path, inbox: Path, name: str, number: int, count: int, changed: int, server: Cluster | None, memory: str
+    home: Path, inbox: Path, name: str, number: int, count: int, changed: int, server: Cluster | None, told: list[str]
 ) -> Figures:
     noon = homes.noon(replace(FIRST, number=number)).isoformat()
     command = [sys.executable, "-c", COMMAND, "sync", "--home", str(home), "--json", "--at", noon]
-    command += ["--inbox", str(inbox), "--memory", memory]
+    command += ["--inbox", str(inbox), *told]
     before, wall = served(server.postmaster) if server else 0.0, time.perf_counter()
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out)
-        _, status, used = os.wait4(process.pid, 0)
+        with _looked_at(process.pid) as peak:
+            _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - wall
         out.seek(0)
@@ -110,9 +113,37 @@ def _night(
     _check(reports, name, count, changed)
     cpu = used.ru_utime + used.ru_stime
     each = 1000 * (cpu + after - before) / len(reports)
-    told = (count, name, len(reports), round(seconds, 1), round(cpu, 1), round(after - before, 1), round(each, 2),
-            used.ru_maxrss // 1024)  # fmt: skip
-    return dict(zip(COLUMNS, told, strict=True))
+    row = (count, name, len(reports), round(seconds, 1), round(cpu, 1), round(after - before, 1), round(each, 2),
+            max(peak) >> 20)  # fmt: skip
+    return dict(zip(COLUMNS, row, strict=True))
+
+
+@contextmanager
+def _looked_at(pid: int) -> Iterator[list[int]]:
+    """Bytes in memory of a process and of all that it started, now and then; pages that they share are counted twice."""
+    found, ended = [0], Event()
+
+    def look() -> None:
+        while not ended.wait(0.1):
+            found.append(_resident(pid))
+
+    looking = Thread(target=look)
+    looking.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        looking.join()
+
+
+def _resident(pid: int) -> int:
+    here = Path(f"/proc/{pid}")
+    try:
+        own = int((here / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        started = [int(child) for each in here.glob("task/*/children") for child in each.read_text().split()]
+    except OSError:  # it has ended
+        return 0
+    return own + sum(_resident(child) for child in started)
 
 
 def _check(reports: list[dict[str, Any]], name: str, count: int, changed: int) -> None:
@@ -137,6 +168,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--persons", type=int, default=200, help="of each agency (default: 200)")
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="postgresql")
     parser.add_argument("--memory", default="1.5GiB", help="as of `depositaire sync`")
+    parser.add_argument("--processes", type=int, help="as of `depositaire sync`")
     parser.add_argument("--where", type=Path, help="folder for deliveries and homes (default: the system's own)")
     parser.add_argument("--to", type=Path, help="write every figure to this file (JSON)")
     return parser.parse_args(arguments)

@@ -19,15 +19,15 @@ from schemas.ids import AgencyCode, System
 from store import keys
 from store.engine import Last, Note, Standing, Told
 from store.postgres import install
-from store.postgres.copying import HEAD, TAIL, body
+from store.postgres.copying import HEAD, TAIL, body, listed
 from store.postgres.faults import faults
 from store.postgres.locks import Locks
 from store.postgres.sessions import Sessions, told
 from store.postgres.settings import Login, Settings
 from store.tables import HOLDING_TABLES, LINE
 
-# Rows that are turned into one message of COPY at a time.
-FEW = 4_096  # rows
+# Rows that are handed over in one statement; rows that are turned into one message of COPY at a time.
+FEW = 4_096
 CHUNK = 50_000
 _SMALL = frozenset({"live", "dropped", "receipted"})
 
@@ -231,10 +231,20 @@ class PostgresEngine:
     def _hand_over(
         self, db: Connection, table: Table, names: Sequence[str], columns: Mapping[str, Sequence[Any]]
     ) -> None:
-        """New rows in one statement, an array a column. A temporary table costs more than a few thousand rows do."""
-        arrays = ", ".join(f"%s::{_kind(table.c[n])}[]" for n in names)
-        given = tuple(_listed(columns[n]) for n in names)
-        self._run(db, f"INSERT INTO {table.name} ({_list(names)}) SELECT * FROM unnest({arrays})", given)  # noqa: S608
+        """New rows in one statement: an array a column, or what is the same in all rows once. A temporary table costs
+        more than a few thousand rows do."""
+        if not len(columns[names[0]]):
+            return
+        kinds = {n: _kind(table.c[n]) for n in names}
+        once = [n for n in names if _is_same(columns[n])]
+        each = [n for n in names if n not in once] or [once.pop()]
+        same = [f"%s::{kinds[n]}" for n in once]
+        arrays = ", ".join(f"%s::{kinds[n]}[]" for n in each)
+        statement = (
+            f"INSERT INTO {table.name} ({_list([*once, *each])}) "  # noqa: S608 - our own names
+            f"SELECT {_list([*same, 'rows.*'])} FROM unnest({arrays}) AS rows"
+        )
+        self._run(db, statement, (*(columns[n][0] for n in once), *(listed(columns[n], kinds[n]) for n in each)))
 
     # -- staging -------------------------------------------------------------------------------------------------------
 
@@ -343,9 +353,9 @@ def _array(values: Sequence[Any], kind: str) -> pa.Array:
     return pa.array(values, types[kind])
 
 
-def _listed(values: Sequence[Any]) -> list[Any]:
-    listed: list[Any] = values.to_pylist() if isinstance(values, pa.Array) else list(values)
-    return listed
+def _is_same(column: Sequence[Any]) -> bool:
+    """Whether a column says the same in all its rows, as far as that is quickly told."""
+    return isinstance(column, list) and column.count(column[0]) == len(column)
 
 
 def _taken(array: pa.Array, order: pa.Array) -> Any:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from schemas.errors import Refused, TryAgain
+from store.postgres.copying import teach
 from store.postgres.settings import Login, Settings
 
 # The first releases with the corrections of row-level security that this store stands on (CVE-2023-39418,
@@ -101,10 +102,12 @@ class Sessions:
     def _connect(self) -> psycopg.Connection:
         """Called by SQLAlchemy, in the thread that asked."""
         login: Login = getattr(self._who, "login", None) or self._settings.clerk
-        return psycopg.connect(
+        made = psycopg.connect(
             self._settings.address, user=login.role, password=login.password, options=_SETTINGS, connect_timeout=15,
             **_KEEPALIVE,
         )  # fmt: skip
+        teach(made)
+        return made
 
 
 def manager(settings: Settings) -> psycopg.Connection:

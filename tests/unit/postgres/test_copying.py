@@ -1,4 +1,4 @@
-"""The binary form of COPY is what the server reads: whatever goes in comes out."""
+"""The binary forms of COPY and of arrays are what the server reads: whatever goes in comes out."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import psycopg
 import pyarrow as pa
 from hypothesis import given, strategies as st
 
-from store.postgres.copying import HEAD, TAIL, body
+from store.postgres.copying import HEAD, TAIL, body, listed, teach
 from tests.postgres import Cluster
 
 TEXTS = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
@@ -35,5 +35,21 @@ def test_rows_come_out_as_they_went_in(cluster: Cluster) -> None:
         def same(rows: list[tuple[Any, ...]], begin: int) -> None:
             with db.transaction():
                 assert through(db, rows, begin) == rows[begin:]
+
+        same()
+
+
+def test_columns_come_out_of_arrays_as_they_went_in(cluster: Cluster) -> None:
+    with cluster.admin() as db:
+        teach(db)
+
+        @given(ROWS.filter(bool), st.booleans())
+        def same(rows: list[tuple[Any, ...]], in_lists: bool) -> None:
+            types = (pa.int16(), pa.int64(), pa.large_string(), pa.large_binary())
+            columns: list[Any] = [[r[n] for r in rows] for n in range(4)]
+            columns = columns if in_lists else [pa.array(c, t) for c, t in zip(columns, types, strict=True)]
+            arrays = [listed(c, kind) for c, kind in zip(columns, KINDS, strict=True)]
+            found = db.execute("SELECT * FROM unnest(%s, %s, %s, %s)", arrays).fetchall()
+            assert found == rows
 
         same()

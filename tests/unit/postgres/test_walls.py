@@ -1,10 +1,12 @@
 """What one agency's login can reach of another agency, in raw SQL: nothing. And what stands behind that wall."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import DataError, errors, sql
+from sqlalchemy import exc
 from sqlalchemy.exc import IntegrityError
 
 from pipelines import opening
@@ -17,6 +19,7 @@ from store.agency import OpenShelf, Shelf
 from store.engine import of
 from store.house import META as HOUSE
 from store.keys import Keyring, open_root
+from store.postgres.engine import FEW
 from store.postgres.sessions import Sessions
 from store.postgres.settings import Login, Settings, parsed
 from store.register import META as REGISTER
@@ -253,7 +256,8 @@ def test_nothing_that_shows_settings_shows_a_password(home: Home) -> None:
     assert (parsed(s.address).username, parsed(s.address).password) == (None, None)
 
 
-def test_an_error_of_the_database_repeats_no_value(furnished: Home) -> None:
+@pytest.mark.parametrize("rows", [1, FEW, FEW + 1])
+def test_an_error_of_the_database_repeats_no_value(furnished: Home, rows: int) -> None:
     leave = warrant(A)
     with (
         Keyring.open(furnished, open_root(furnished), leave.capability) as keyring,
@@ -261,9 +265,13 @@ def test_an_error_of_the_database_repeats_no_value(furnished: Home) -> None:
     ):
         with pytest.raises(IntegrityError, match="23505") as told:
             put(shelf, "person", "sdgi", "C:1", {"last_name": "MARQUE-UNIQUE"}, 0)
-        line = {"id": 10**6, "system": "sdgi", "source": "x", "key": "MARQUE\0", "signature": bytes(16), "live": 1}
-        with pytest.raises(DataError) as staged, shelf.writing() as db:
-            of(furnished).put_lines(db, {name: [value] for name, value in line.items()})
+        keys_of_all = [*(f"{n}" for n in range(rows - 1)), "MARQUE\0"]
+        lines: dict[str, list[Any]] = {
+            "id": list(range(10**6, 10**6 + rows)), "key": keys_of_all, "system": ["sdgi"] * rows, "live": [1] * rows,
+            "source": ["x"] * rows, "signature": [bytes(16)] * rows,
+        }  # fmt: skip
+        with pytest.raises((DataError, exc.DataError)) as staged, shelf.writing() as db:
+            of(furnished).put_lines(db, lines)
     for each in (told, staged):
         assert "MARQUE" not in str(each.value)
         assert "C:1" not in str(each.value)
