@@ -11,7 +11,7 @@ from tests.postgres import Cluster
 
 SETTINGS = {
     "fsync": "on", "shared_buffers": "2GB", "max_wal_size": "8GB", "wal_compression": "on",
-    "checkpoint_timeout": "30min",
+    "checkpoint_timeout": "30min", "max_connections": "400",
 }  # fmt: skip
 
 

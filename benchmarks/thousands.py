@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(dir=chosen.where, prefix="depositaire-bench-"))
             server = stack.enter_context(serving()) if chosen.store == "postgresql" else None
             told = ["--memory", chosen.memory, *(["--processes", str(chosen.processes)] if chosen.processes else [])]
-            for figures in _nights(Path(folder), agencies(chosen.persons * count, count), server, told):
+            nights = _nights(Path(folder), agencies(chosen.persons * count, count), server, told)
+            for figures in islice(nights, 1 if chosen.first else None):
                 found.append(figures | {"store": chosen.store, "persons": chosen.persons})
                 print(f"| {' | '.join(str(figures[name]) for name in COLUMNS)} |", flush=True)
                 if chosen.to:
@@ -169,6 +170,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="postgresql")
     parser.add_argument("--memory", default="1.5GiB", help="as of `depositaire sync`")
     parser.add_argument("--processes", type=int, help="as of `depositaire sync`")
+    parser.add_argument("--first", action="store_true", help="the first night only")
     parser.add_argument("--where", type=Path, help="folder for deliveries and homes (default: the system's own)")
     parser.add_argument("--to", type=Path, help="write every figure to this file (JSON)")
     return parser.parse_args(arguments)

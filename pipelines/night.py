@@ -36,7 +36,8 @@ class Night:
 
     `short_cut`: a delivery that is as the last one was may be settled without reading it again (`pipelines.unchanged`),
     but for one reading in `full_reading_days`, which the home's settings say. `processes`: over how many its agencies
-    may be dealt (`pipelines.crew`); 0: as many as the home's settings say.
+    may be dealt (`pipelines.crew`); 0: as many as the home's settings say. `beside`: how many processes settle this
+    night, this one included.
     """
 
     home: Home
@@ -48,6 +49,7 @@ class Night:
     memory: int = memory.USUAL
     short_cut: bool = True
     processes: int = 0
+    beside: int = 1
     # The inbox itself. One in an object store is listed once a night.
     arrivals: Inbox | None = field(init=False, repr=False, compare=False)
     full_reading_days: int = field(init=False)
@@ -60,7 +62,7 @@ class Night:
     def __reduce__(self) -> tuple[Any, ...]:
         """To another process: its inbox is asked anew there."""
         told = self.home, self.at, self.inbox, self.systems, self.agencies, self.passphrase, self.memory
-        return Night, (*told, self.short_cut, self.processes)
+        return Night, (*told, self.short_cut, self.processes, self.beside)
 
     @property
     def slice_lines(self) -> int:

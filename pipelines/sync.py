@@ -21,6 +21,7 @@ from pipelines.waiting import flow, portal_deliveries, registered, strangers, wa
 from pipelines.warrants import Warrants
 from schemas.ids import AgencyCode, System
 from schemas.report import Report
+from store import engine
 from store.house import House
 
 __all__ = [
@@ -38,7 +39,7 @@ def settle(night: Night, system: System, agencies: Sequence[AgencyCode], desk: D
         few = crew.shares(agencies, count)
         return [report for share in few for report in settle_share(night, system, share, desk, run)]
     began = warrants.first_look(premises_for(night, run), night.at, run, agencies)
-    own = replace(night, processes=1, memory=night.memory // count)
+    own = replace(night, processes=1, memory=night.memory // count, beside=count)
     tasks = [
         crew.Task(own, system, share, {a: began[a] for a in share if a in began}, run)
         for share in crew.shares(agencies, count)
@@ -71,11 +72,10 @@ def _room(night: Night, house: House, system: System, run: str, agencies: Sequen
 def _settle_flows(room: Room, flows: dict[AgencyCode | None, list[Delivery]], desk: Desk) -> list[Report]:
     reports: list[Report] = []
     queues = {a: list(f) for a, f in flows.items()}
+    weigh, memory, most = partial(_weight, room), room.night.memory, _at_once(room.night)
     while any(queues.values()):
         turn = [q.pop(0) for q in queues.values() if q]  # one delivery an agency: each sees what the one before it left
-        settling = [
-            settle_batch(room, batch, desk) for batch in bounded(turn, partial(_weight, room), room.night.memory)
-        ]
+        settling = [settle_batch(room, batch, desk) for batch in bounded(turn, weigh, memory, most)]
         try:
             while settling:  # a batch whose last sources let wait is gone on with after all others
                 settling = [batch for batch in settling if not _settled(batch, desk, reports)]
@@ -83,6 +83,12 @@ def _settle_flows(room: Room, flows: dict[AgencyCode | None, list[Delivery]], de
             for batch in settling:  # whoever gives up lets go of shelves and locks now, not when memory is cleared
                 batch.close()
     return reports
+
+
+def _at_once(night: Night) -> int:
+    """Agencies of one batch at most: each shelf may be open until all of it is settled."""
+    shelves = engine.of(night.home).shelves_at_once()
+    return BATCH_AGENCIES if shelves is None else max(1, min(BATCH_AGENCIES, shelves // night.beside))
 
 
 def _settled(batch: Generator[Report | None, None, None], desk: Desk, reports: list[Report]) -> bool:
@@ -101,7 +107,7 @@ def _weight(room: Room, delivery: Delivery) -> int:
 
 
 def bounded(
-    deliveries: Sequence[Delivery], weigh: Callable[[Delivery], int], memory: int = USUAL
+    deliveries: Sequence[Delivery], weigh: Callable[[Delivery], int], memory: int = USUAL, most: int = BATCH_AGENCIES
 ) -> Iterator[list[Delivery]]:
     """Batches that take no more than a third of the memory, as far as can be told before they are opened. A delivery
     that takes more is alone, and read in slices."""
@@ -109,7 +115,7 @@ def bounded(
     size = 0
     for delivery in deliveries:
         weight = weigh(delivery)
-        if batch and (size + weight > memory // 3 or len(batch) >= BATCH_AGENCIES):
+        if batch and (size + weight > memory // 3 or len(batch) >= most):
             yield batch
             batch, size = [], 0
         batch.append(delivery)

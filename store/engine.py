@@ -64,6 +64,10 @@ class Engine(Protocol):
         """The same, with the tables and their guards (`store.guard`), made where they are missing."""
         ...
 
+    def shelves_at_once(self) -> int | None:
+        """How many shelves all that use this database may have open at once; None where each is a file."""
+        ...
+
     def standing(
         self, system: System, deliveries: Mapping[AgencyCode | None, str]
     ) -> Mapping[AgencyCode | None, "Standing"]:

@@ -117,6 +117,11 @@ class PostgresEngine:
                 db.commit()
         return self._mine(self._sessions.agency(login))
 
+    def shelves_at_once(self) -> int:
+        """A connection each; a quarter of what the server allows is left to whoever else asks it something."""
+        with self._sessions.clerk() as db:
+            return int(db.scalar(text("SELECT current_setting('max_connections')::int * 3 / 4")))
+
     def standing(
         self, system: System, deliveries: Mapping[AgencyCode | None, str]
     ) -> Mapping[AgencyCode | None, Standing]:

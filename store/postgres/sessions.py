@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 from psycopg.errors import RestrictViolation
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
@@ -76,7 +76,7 @@ class Sessions:
             return engine.connect()
         except OperationalError:
             # Why a login failed is told in the server's language only: whether another one gets in tells it too.
-            if login != self._settings.clerk and self._answers():
+            if login != self._settings.clerk and self._has_room():
                 raise Refused(
                     f"the database does not let {login.role} in", "Its keys and its tables are not of the same home."
                 ) from None
@@ -84,12 +84,13 @@ class Sessions:
         finally:
             self._who.login = None
 
-    def _answers(self) -> bool:
+    def _has_room(self) -> bool:
+        """Whether the server answers, and not only just: one that had no connection left may have one again."""
         try:
-            self.clerk().close()
+            with self.clerk() as db:
+                return bool(db.scalar(text(_ROOM)))
         except (Refused, TryAgain):
             return False
-        return True
 
     def _engine(self, pool: type[NullPool] | None) -> Engine:
         kept = {"pool_size": 2, "max_overflow": 8, "pool_pre_ping": True}
@@ -136,6 +137,12 @@ def _without_values(context: Any) -> Exception | None:
         context.statement, None, told(context.original_exception), hide_parameters=True
     )
     return made
+
+
+# Fewer connections than are left to logins that are no superuser's, by a few.
+_ROOM = """SELECT count(*) + 8 < current_setting('max_connections')::int
+    - current_setting('superuser_reserved_connections')::int
+FROM pg_stat_activity WHERE backend_type = 'client backend'"""
 
 
 _STANDING = """SELECT rolsuper, rolbypassrls, pg_has_role(current_user, nspowner, 'member')

@@ -73,6 +73,9 @@ class SqliteEngine:
         guard.prepare(db)
         return db
 
+    def shelves_at_once(self) -> None:
+        return None
+
     def standing(
         self, system: System, deliveries: Mapping[AgencyCode | None, str]
     ) -> Mapping[AgencyCode | None, Standing]:

@@ -16,6 +16,7 @@ from sqlalchemy import insert, select, update
 from ledger.entry import Receipt, Withdrawal
 from ledger.log import Log
 from pipelines import night as nights, sync, warrants
+from pipelines.batch import settle_batch
 from pipelines.books import Books
 from pipelines.warrants import Warrants
 from schemas.capability import Act
@@ -274,6 +275,25 @@ def test_reports_come_in_the_order_of_the_agencies_whichever_log_is_written_firs
         reports = sync.settle(night, system, AGENCIES, Quiet(), RUN)
         assert [r.agency for r in reports] == sorted(written)
         assert len(written) < 2 or written[-1] == A
+
+
+@pytest.mark.parametrize(("shelves", "beside", "most"), [(None, 2, 2), (2, 1, 2), (3, 2, 1), (1, 4, 1)])
+def test_a_batch_opens_no_more_shelves_than_the_database_allows(
+    waiting: Installation, monkeypatch: pytest.MonkeyPatch, shelves: int | None, beside: int, most: int
+) -> None:
+    sizes: list[int] = []
+
+    def counted(room: Any, batch: Any, *rest: Any) -> Any:
+        sizes.append(len(batch))
+        return settle_batch(room, batch, *rest)
+
+    monkeypatch.setattr(sync, "settle_batch", counted)
+    monkeypatch.setattr(type(engine.of(waiting.home)), "shelves_at_once", lambda _: shelves)
+    night = sync.Night(waiting.home, NIGHT, waiting.inbox, (System.GPI,), beside=beside)
+    reports = sync.settle(night, System.GPI, AGENCIES, Quiet(), RUN)
+    assert [r.outcome for r in reports] == ["accepted"] * 2
+    assert max(sizes) == most
+    assert sum(sizes) == 2
 
 
 # -- once a run --------------------------------------------------------------------------------------------------------
