@@ -129,7 +129,7 @@ def barriers(page: Page, name: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", [LANGUAGES[0], *(pytest.param(n, marks=pytest.mark.soak) for n in LANGUAGES[1:])])
 @pytest.mark.parametrize("listed", SHOWN, ids=lambda listed: listed.path)
 def test_no_barrier_on_a_page(
     served: Served,  # noqa: F811

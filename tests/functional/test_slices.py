@@ -47,7 +47,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Installation, list[
     return days(tmp_path_factory.mktemp("whole"), None)
 
 
-@pytest.mark.parametrize("lines", [3, 7])
+@pytest.mark.parametrize("lines", [3, pytest.param(7, marks=pytest.mark.soak)])
 def test_three_days_in_slices_become_what_they_become_whole(
     lines: int, whole: tuple[Installation, list[dict[str, Any]]], tmp_path: Path
 ) -> None:

@@ -126,7 +126,7 @@ RESTRICTIONS: dict[str, Callable[[dict[str, list[dict[str, Any]]]], str]] = {
 
 
 @pytest.mark.parametrize("kind", RESTRICTIONS)
-@pytest.mark.parametrize("lines", [1, 5])
+@pytest.mark.parametrize("lines", [pytest.param(1, marks=pytest.mark.soak), 5])
 def test_a_restriction_withholds_the_same_lines_in_slices(
     kind: str, lines: int, after_night: Desk, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,8 +55,15 @@ def _counting(name: str, real: Callable[..., Any], left: list[int], half: bool) 
     return counted
 
 
-@pytest.mark.parametrize("half", [False, True], ids=["before", "half-way"])
-@pytest.mark.parametrize("before", [0, 255])
+@pytest.mark.parametrize(
+    ("before", "half"),
+    [
+        pytest.param(0, False, id="0-before"),
+        pytest.param(255, True, id="255-half-way"),
+        pytest.param(0, True, id="0-half-way", marks=pytest.mark.soak),
+        pytest.param(255, False, id="255-before", marks=pytest.mark.soak),
+    ],
+)
 def test_an_append_that_is_stopped_anywhere_is_adopted_whole_or_leaves_nothing(
     tmp_path: Path, before: int, half: bool
 ) -> None:
