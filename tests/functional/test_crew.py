@@ -215,6 +215,22 @@ def test_a_fault_leaves_a_hand_without_its_text(
     assert "Morel" not in repr(told)
 
 
+def test_the_inbox_of_a_night_is_the_same_for_all_its_tasks_and_another_for_another_run(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inboxes: list[Any] = []
+    monkeypatch.setattr(sync, "settle_share", lambda night, *_: inboxes.append(night.arrivals))
+    night = sync.Night(installation.home, NIGHT, installation.inbox, FILES)
+    here, there = multiprocessing.Pipe()
+    for system, run in ((System.SDGI, "one"), (System.GPI, "one"), (System.GPI, "another")):
+        here.send(crew.Task(night, system, AGENCIES, {}, run))
+    monkeypatch.setattr(hand, "IDLE_SECONDS", 0)
+    hand.serve(there)
+    assert [here.recv() for _ in range(3)] == [crew.Done()] * 3
+    assert inboxes[0] is inboxes[1]
+    assert inboxes[0] is not inboxes[2]
+
+
 # -- how many ----------------------------------------------------------------------------------------------------------
 
 
