@@ -4,6 +4,7 @@ It has keys and opens records, as the process that started it; it leaves no imag
 """
 
 import ctypes
+import gc
 import os
 import resource
 import select
@@ -78,6 +79,9 @@ def main(arguments: Sequence[str]) -> None:
     way: Connection[Any, Any] = Connection(int(arguments[1]))
     POOL.share(int(arguments[2]))
     Thread(target=_ends_with, args=(way.fileno(),), daemon=True).start()
+    # What was imported stays: looking through it again and again for what is not needed costs a fourteenth of a night.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
     try:
         serve(way)
     except (BrokenPipeError, EOFError):

@@ -89,6 +89,12 @@ def load_register(home: Home, path: Path, at: datetime, passphrase: str | None =
     return report
 
 
+def living(home: Home) -> list[AgencyCode]:
+    """Every agency of the register that was not erased."""
+    with House.open(home) as house:
+        return [a.code for a in register.everyone(house.db) if not a.contract.erased]
+
+
 def known(home: Home, codes: Collection[str]) -> list[AgencyCode]:
     """These agencies, each in the register and not erased. Raises for one that is not, before anything is done."""
     with House.open(home) as house:

@@ -4,7 +4,7 @@ No value of anybody. Kept apart from the accounts and from the instruction logs:
 14 October 2021; GDPR 32(1)(b), 5(2). The database itself refuses a change, and a removal before its time (`tables`).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from schemas.access import TABLE, Question
 from schemas.ids import AgencyCode
 
 KEPT = timedelta(days=366)
+AT_ONCE = 5_000  # lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,22 @@ class Journal:
             rows = db.execute(these).mappings().all()
         names = ("at", "who", "question", "reads", "object", "outcome")
         return Page(size, tuple({n: r[n] for n in names} for r in reversed(rows)), start + 1 if start else None)
+
+    def size(self) -> int:
+        """The number of the newest line; numbers only grow."""
+        with self._engine.connect() as db:
+            return int(db.scalar(select(func.max(ACCESS.c.id))) or 0)
+
+    def since(self, after: int) -> Iterator[dict[str, Any]]:
+        """Every line above a number, of all agencies, the oldest first. Agencies are marks."""
+        while True:
+            with self._engine.connect() as db:
+                some = select(ACCESS).where(ACCESS.c.id > after).order_by(ACCESS.c.id).limit(AT_ONCE)
+                found = db.execute(some).mappings().all()
+            if not found:
+                return
+            yield from (dict(each) for each in found)
+            after = found[-1]["id"]
 
     def clear(self, at: datetime) -> int:
         """Remove what is older than is kept. Returns how many lines that was."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from portal.cli import (
+    access_log,
     anchoring,
     dooring,
     formats,
@@ -82,6 +83,7 @@ add(door, "serve", dooring.serve)
 add(door, "openapi", dooring.openapi)
 add(door, "notify", dooring.notify)
 add(door, "webhook", dooring.webhook)
+add(door, "log", access_log.log)
 own_sign_in = _subgroup("oidc", of=door)
 add(own_sign_in, "set", oidc.put)
 add(own_sign_in, "show", oidc.show)

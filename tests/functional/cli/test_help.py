@@ -17,7 +17,7 @@ COMMANDS = (
     "instructions", "sync", "status", "quarantine", "trace", "register", "up", "lineage", "layouts", "inspect",
     "export", "retention plan", "retention run", "evidence", "verify", "anchor", "host serve", "host admit",
     "host dismiss", "metrics", "openlineage send", "openlineage status", "door oidc set",
-    "door oidc show", "door oidc remove",
+    "door oidc show", "door oidc remove", "door log",
 )  # fmt: skip
 HEAVY = ("pyarrow", "pandas", "numpy", "sqlalchemy", "dagster", "lxml", "great_expectations", "cryptography", "rich",
          "reportlab", "prometheus_client", "openlineage", "authlib", "joserfc")  # fmt: skip

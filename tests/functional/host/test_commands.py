@@ -70,7 +70,7 @@ OF_THE_HOST = (
     ("host", "admit", "x", "--out", "x"), ("host", "dismiss", "x"), ("metrics",),
     ("openlineage", "send"), ("openlineage", "status"),
     ("door", "oidc", "set", "--agency", "A0001", "--issuer", "https://x", "--client-id", "x"), ("door", "oidc", "show"),
-    ("door", "oidc", "remove", "--agency", "A0001"),
+    ("door", "oidc", "remove", "--agency", "A0001"), ("door", "log"),
 )  # fmt: skip
 ANYWHERE = {"sync", "status", "quarantine", "agencies list", "lineage", "layouts", "inspect"}
 
