@@ -20,7 +20,7 @@ from store.keys import open_root
 _BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class _Desk:
+class Nobody:
     """Listens to nothing."""
 
     def settled(self, report: Report) -> None: ...
@@ -59,4 +59,4 @@ def night(home: Home, inbox: Path, system: System, of: Night, short_cut: bool = 
     """One whole night of one system: open, read, admit, check, seal, keep, receipt. `short_cut`: what is as it was is
     not read again."""
     asked = sync.Night(home, noon(of), inbox, (system,), short_cut=short_cut)
-    return sync.settle(asked, system, sync.registered(home), _Desk(), f"benchmark-{of.number}")
+    return sync.settle(asked, system, sync.registered(home), Nobody(), f"benchmark-{of.number}")
