@@ -40,6 +40,11 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """The task has arrived."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """What became of a delivery."""
 
@@ -82,7 +87,7 @@ class HandStopped(Exception):
         return str(self)
 
 
-Message = Settled | Checked | Done | Stopped
+Message = Begun | Settled | Checked | Done | Stopped
 
 
 class Hand:
@@ -90,6 +95,7 @@ class Hand:
 
     def __init__(self, of: int) -> None:
         self.of = of
+        self.begun = self.served = False
         ours, theirs = socket.socketpair()
         with ours, theirs:
             self._process = subprocess.Popen(
@@ -107,15 +113,19 @@ class Hand:
         return self._process.poll() is None
 
     def give(self, task: Task) -> None:
+        self.begun = False
         with suppress(BrokenPipeError):  # it has ended: `hear` tells
             self.way.send(task)
 
-    def hear(self) -> Message:
+    def hear(self) -> Message | None:
+        """None from one that has served, and ended before it had begun anew: it had waited too long for a task."""
         try:
             told: Message = self.way.recv()
         except (EOFError, ConnectionResetError):
             self.dismiss()
-            return Stopped(None, "a process of this night ended")
+            late = self.served and not self.begun
+            return None if late else Stopped(None, "a process of this night ended")
+        self.begun = self.served = True
         return told
 
     def dismiss(self) -> None:
@@ -167,7 +177,7 @@ def settle(tasks: Sequence[Task], count: int, desk: Desk) -> list[Report]:
             while due and len(crew.busy) < count:
                 number = due.popleft()
                 crew.give(number, tasks[number])
-            crew.hear()
+            due.extendleft(crew.hear())
             if crew.fault is not None:
                 due.clear()
     finally:
@@ -192,11 +202,15 @@ class _Crew:
         self.busy[hand.way] = hand, number
         hand.give(task)
 
-    def hear(self) -> None:
-        """At least one message."""
+    def hear(self) -> list[int]:
+        """At least one message. The numbers of tasks that are to be given once more: nobody began them."""
+        again: list[int] = []
         for way in wait(list(self.busy)):
             hand, number = self.busy[way]
             match hand.hear():
+                case None:
+                    del self.busy[way]
+                    again.append(number)
                 case Settled(report):
                     self.desk.settled(report)
                     self.reports[number].append(report)
@@ -209,6 +223,7 @@ class _Crew:
                     del self.busy[way]
                     hand.dismiss()
                     self.fault = self.fault or no.error()
+        return again
 
     def leave(self) -> None:
         """Whoever gives up takes those that are still at work along: a delivery is kept whole or not at all."""

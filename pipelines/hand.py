@@ -17,7 +17,7 @@ from typing import Any
 
 from connectors.odbc.children import POOL
 from pipelines import sync
-from pipelines.crew import Checked, Done, Settled, Stopped, Task
+from pipelines.crew import Begun, Checked, Done, Settled, Stopped, Task
 from pipelines.night import Desk
 from pipelines.warrants import take_part
 from schemas.errors import Say, place_of
@@ -49,6 +49,7 @@ def serve(way: "Connection[Any, Any]") -> None:
         if before is not None and (before.run, before.night) == (task.run, task.night):
             task = replace(task, night=before.night)
         before = task
+        way.send(Begun())
         way.send(done(task, _Desk(way)))
 
 
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str]) -> None:
     Thread(target=_ends_with, args=(way.fileno(),), daemon=True).start()
     # What was imported stays: looking through it again and again for what is not needed costs a fourteenth of a night.
     gc.freeze()
-    gc.set_threshold(100_000, 50, 1_000)
+    gc.set_threshold(100_000, 20, 20)
     try:
         serve(way)
     except (BrokenPipeError, EOFError):

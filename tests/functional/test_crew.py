@@ -5,6 +5,7 @@ import datetime as dt
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -155,6 +156,25 @@ def test_whoever_gives_up_ends_its_hands(waiting: Installation) -> None:
     assert each_once(waiting)
 
 
+@pytest.mark.usefixtures("dealt")
+def test_a_hand_that_had_waited_too_long_is_replaced(waiting: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {r.outcome for r in settle(waiting, Quiet(), (System.SDGI,))} == {"accepted"}
+    for pid in hands_of(os.getpid()):
+        os.kill(pid, signal.SIGKILL)
+    monkeypatch.setattr(crew.Hand, "alive", True)  # it ends after it was looked at, and before it has heard
+    assert {r.outcome for r in settle(waiting, Quiet(), (System.GPI, System.LOGIN))} == {"accepted"}
+    assert each_once(waiting)
+
+
+@pytest.mark.usefixtures("dealt")
+def test_a_hand_that_cannot_begin_is_not_started_again_and_again(
+    waiting: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(HandStopped, match="a process of this night ended"):
+        settle(waiting, Quiet(), (System.SDGI,))
+
+
 def _one_night(root: Path, way: Connection) -> None:
     crew.WORTH = crew.SHARE = 1
     nightly.processes = lambda _: 2  # type: ignore[assignment]
@@ -226,7 +246,7 @@ def test_the_inbox_of_a_night_is_the_same_for_all_its_tasks_and_another_for_anot
         here.send(crew.Task(night, system, AGENCIES, {}, run))
     monkeypatch.setattr(hand, "IDLE_SECONDS", 0)
     hand.serve(there)
-    assert [here.recv() for _ in range(3)] == [crew.Done()] * 3
+    assert [here.recv() for _ in range(6)] == [crew.Begun(), crew.Done()] * 3
     assert inboxes[0] is inboxes[1]
     assert inboxes[0] is not inboxes[2]
 
