@@ -138,6 +138,7 @@ def test_a_hand_that_is_killed_stops_the_night_and_the_next_completes_it(waiting
 
     with pytest.raises(HandStopped, match="a process of this night ended"):
         settle(waiting, Killing())
+    crew.close()  # one that was started meanwhile, and had nothing to say, waits for work
     assert hands_of(os.getpid()) == []
     assert {r.outcome for r in settle(waiting, Quiet())} <= AGAIN
     assert each_once(waiting)
