@@ -5,27 +5,23 @@ may hang, crash or take all memory: here it can do so alone. What it prints goes
 memory behind.
 """
 
-import ctypes
 import json
-import os
 import resource
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from threading import Thread
 from typing import Any
 
 import pyarrow as pa
 
-from connectors.odbc import refusals, sessions, strings
+from connectors.odbc import apart, refusals, sessions, strings
 from connectors.odbc.sessions import Session
 from connectors.odbc.wire import Gone, Said, Silent, Wire
 from schemas.errors import Malformed
 
 IDLE_SECONDS = 60
-_NO_IMAGE = 4  # PR_SET_DUMPABLE (prctl(2))
 
 
 @dataclass(slots=True)
@@ -100,26 +96,15 @@ def _serialised(batch: pa.RecordBatch) -> pa.Buffer:
 def _confined(memory: int) -> None:
     """No more memory than `memory` bytes, no image of it after a crash, nothing printed anywhere."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_NO_IMAGE, 0, 0, 0, 0)
+    apart.leave_no_image()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-
-
-def _ends_with(parent: socket.socket) -> None:
-    """End at once when the other side has: a driver that hangs would never notice."""
-    import select
-
-    watch = select.poll()
-    watch.register(parent.fileno(), select.POLLRDHUP)
-    watch.poll()
-    os._exit(0)
 
 
 def main(argv: list[str]) -> None:
     given = json.loads(argv[1])
     way = socket.socket(fileno=given["socket"])
     _confined(given["memory"])
-    Thread(target=_ends_with, args=(way,), daemon=True).start()
+    apart.end_with(way.fileno())
     try:
         Server(Wire(way)).serve()
     except Gone:
