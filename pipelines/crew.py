@@ -20,7 +20,7 @@ from typing import Any
 
 from pipelines.memory import LEAST
 from pipelines.night import Desk, Night
-from schemas.errors import Say
+from schemas.errors import Elsewhere, Say, TryAgain
 from schemas.ids import AgencyCode, System
 from schemas.report import Report
 
@@ -76,17 +76,10 @@ class Stopped:
     hint: str = ""
 
     def error(self) -> Exception:
-        return HandStopped(self.what) if self.kind is None else self.kind(self.what, self.hint)
+        return Elsewhere(self.what) if self.kind is None else self.kind(self.what, self.hint)
 
 
-class HandStopped(Exception):
-    """A fault in a hand, told by its kind and place alone."""
-
-    @property
-    def place(self) -> str:
-        return str(self)
-
-
+_ENDED = Stopped(TryAgain, "a process of the night has ended", "What was kept stays: do the same again.")
 Message = Begun | Settled | Checked | Done | Stopped
 
 
@@ -124,7 +117,7 @@ class Hand:
         except (EOFError, ConnectionResetError):
             self.dismiss()
             late = self.served and not self.begun
-            return None if late else Stopped(None, "a process of this night ended")
+            return None if late else _ENDED
         self.begun = self.served = True
         return told
 

@@ -17,7 +17,7 @@ from pipelines.objects import AT_ONCE
 from pipelines.premises import NoHost
 from pipelines.unchanged import Same, recogniser
 from schemas.capability import Act, Warrant
-from schemas.errors import DeliveryRefused, Malformed, Refused, TryAgain, place_of
+from schemas.errors import DeliveryRefused, Malformed, Refused, StoreAway, StoreClosed, TryAgain, place_of
 from schemas.ids import AgencyCode, System
 from schemas.mandate import Mandate
 from schemas.report import Report
@@ -25,6 +25,7 @@ from schemas.window import Contract, gate, paris_day
 from store import engine
 from store.agency import OpenShelf
 from store.engine import Standing
+from store.hindrance import in_the_way
 from store.keep import finish_erasures
 from store.register import Agency
 
@@ -185,12 +186,18 @@ def _no(delivery: Delivery, day: date | None, error: Exception) -> Report:
     match error:
         case DeliveryRefused():
             reason, where = error.reason, error.where
+        case StoreAway():
+            reason = "database.unreachable"
+        case StoreClosed():
+            reason = "database.closed"
         case Refused():  # what allowed it has changed since it was looked up
             reason = "agency.no_instruction"
         case TryAgain():
             reason = "source.unreachable"
         case Malformed():
             reason = "source.misconfigured"
+        case _ if in_the_way(error):
+            reason = "database.unreachable"
         case _:
             reason, where = "internal.error", place_of(error)
     return Report(delivery.agency, delivery.system, delivery.name, day, "refused", reason, where)

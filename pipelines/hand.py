@@ -3,18 +3,14 @@
 It has keys and opens records, as the process that started it; it leaves no image of memory behind and prints nothing.
 """
 
-import ctypes
 import gc
-import os
-import resource
-import select
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from threading import Thread
 from typing import Any
 
+from connectors.odbc import apart
 from connectors.odbc.children import POOL
 from pipelines import sync
 from pipelines.crew import Begun, Checked, Done, Settled, Stopped, Task
@@ -23,9 +19,9 @@ from pipelines.warrants import take_part
 from schemas.errors import Say, place_of
 from schemas.ids import AgencyCode
 from schemas.report import Report
+from store.hindrance import in_the_way
 
 IDLE_SECONDS = 60
-_NO_IMAGE = 4  # PR_SET_DUMPABLE (prctl(2))
 
 
 class _Desk:
@@ -59,27 +55,17 @@ def done(task: Task, desk: Desk) -> Done | Stopped:
         sync.settle_share(task.night, task.system, task.agencies, desk, task.run)
     except (BrokenPipeError, EOFError):
         raise
-    except Say as no:
-        return Stopped(type(no), no.what, no.hint)
     except Exception as error:  # noqa: BLE001 - its text may quote a record, so it ends here
-        return Stopped(None, place_of(error))
+        no = error if isinstance(error, Say) else in_the_way(error)
+        return Stopped(None, place_of(error)) if no is None else Stopped(type(no), no.what, no.hint)
     return Done()
 
 
-def _ends_with(parent: int) -> None:
-    """End at once when the other side has: a delivery that is not kept yet is left to the next night."""
-    watch = select.poll()
-    watch.register(parent, select.POLLRDHUP)
-    watch.poll()
-    os._exit(0)
-
-
 def main(arguments: Sequence[str]) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_NO_IMAGE, 0, 0, 0, 0)
+    apart.leave_no_image()
     way: Connection[Any, Any] = Connection(int(arguments[1]))
     POOL.share(int(arguments[2]))
-    Thread(target=_ends_with, args=(way.fileno(),), daemon=True).start()
+    apart.end_with(way.fileno())  # a delivery that is not kept yet is left to the next night
     # What was imported stays: looking through it again and again for what is not needed costs a fourteenth of a night.
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)

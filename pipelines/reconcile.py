@@ -16,7 +16,7 @@ from pipelines.locks import sole
 from pipelines.sync import Night
 from pipelines.warrants import Warrants
 from schemas.capability import Act
-from schemas.errors import DeliveryRefused, Malformed, Refused, TryAgain
+from schemas.errors import DeliveryRefused, Malformed, Refused, StoreAway, TryAgain
 from schemas.ids import AgencyCode, System
 from schemas.window import gate, paris_day
 from store.agency import Shelf, is_held
@@ -66,6 +66,8 @@ def _reconciled(night: Night, house: House, root: Root, agency: AgencyCode) -> R
             return Reconciled(agency, absent_keys(delivery, known, keys))
         except DeliveryRefused as no:
             return Reconciled(agency, refused=no.reason)
+        except StoreAway:
+            raise
         except TryAgain:
             return Reconciled(agency, refused="source.unreachable")
         except Malformed:

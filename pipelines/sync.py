@@ -29,7 +29,7 @@ __all__ = [
     "strangers", "waiting",
 ]  # fmt: skip
 
-BATCH_AGENCIES = 250
+BATCH_AGENCIES = crew.SHARE
 
 
 def settle(night: Night, system: System, agencies: Sequence[AgencyCode], desk: Desk, run: str) -> list[Report]:
@@ -40,10 +40,7 @@ def settle(night: Night, system: System, agencies: Sequence[AgencyCode], desk: D
         return [report for share in few for report in settle_share(night, system, share, desk, run)]
     began = warrants.first_look(premises_for(night, run), night.at, run, agencies)
     own = replace(night, processes=1, memory=night.memory // count, beside=count)
-    tasks = [
-        crew.Task(own, system, share, {a: began[a] for a in share if a in began}, run)
-        for share in crew.shares(agencies, count)
-    ]
+    tasks = [crew.Task(own, system, share, {a: began[a] for a in share}, run) for share in crew.shares(agencies, count)]
     return crew.settle(tasks, count, desk)
 
 

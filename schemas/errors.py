@@ -28,6 +28,14 @@ class TryAgain(Say):
     """The world is in the way (a lock, a lost connection): the same call may succeed later."""
 
 
+class StoreAway(TryAgain):
+    """The database that keeps the records does not answer, or what it is on has no room or fails."""
+
+
+class StoreClosed(Refused):
+    """That database answers, and does not let an agency's login in."""
+
+
 class DeliveryRefused(Refused):
     """A whole delivery is refused with one stable reason code; nothing of it is written.
 
@@ -41,12 +49,15 @@ class DeliveryRefused(Refused):
         self.where = where
 
 
+class Elsewhere(Exception):
+    """A fault in another process of ours: its text is the kind and place that were told there, and nothing else."""
+
+
 def place_of(error: BaseException) -> str:
-    """Kind of an error that is none of these, and where in the code it arose: never its text, which may quote a record.
-    One that tells of a fault in another process has its `place`."""
-    told = getattr(error, "place", None)
-    if isinstance(told, str):
-        return told
+    """Kind of an error that is none of these, and where in the code it arose: never its text, which may quote a
+    record."""
+    if isinstance(error, Elsewhere):
+        return str(error)
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -15,6 +15,7 @@ GROUPS = (
     ("SpiLaSuite", ("spilasuite.", "source.")),
     ("Portal and register", ("portal.", "agencies.")),
     ("Lines put aside", ("row.",)),
+    ("The database of the records", ("database.",)),
     ("Faults of this software", ("quality.", "internal.")),
 )
 

@@ -30,8 +30,8 @@ from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.records import RECORDS
 from schemas.report import Report
 
-# What waiting may mend: a source that did not answer. Everything else would be refused again.
-MENDABLE = frozenset({"source.unreachable"})
+# What waiting may mend: a source or a database that did not answer. Everything else would be refused again.
+MENDABLE = frozenset({"source.unreachable", "database.unreachable"})
 
 
 def _sync_asset(system: System) -> dg.AssetsDefinition:

@@ -12,6 +12,7 @@ from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, 
 
 from pipelines.defs.door import Door
 from schemas.errors import Say, TryAgain, place_of
+from store.hindrance import in_the_way
 
 
 def green(context: dg.AssetExecutionContext, agency: str | None, told: Mapping[str, Any]) -> None:
@@ -120,4 +121,5 @@ def told_plainly(context: dg.AssetExecutionContext, door: Door) -> Iterator[None
         fail(context, door, str(no), {}, mendable=isinstance(no, TryAgain))
     except Exception as error:  # noqa: BLE001 - its text may quote a record, so it ends here
         door.failed(error)
-        fail(context, door, f"stopped by {place_of(error)}", {}, mendable=False)
+        away = in_the_way(error)
+        fail(context, door, str(away) if away else f"stopped by {place_of(error)}", {}, mendable=away is not None)

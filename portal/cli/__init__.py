@@ -32,9 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as no:
         return _misused(no)
     except Say as no:
-        from portal.cli.translations import spoken
-
-        return _failed(". ".join(filter(None, (spoken(no.what), spoken(no.hint)))), USAGE)
+        return _said_no(no)
     except BrokenPipeError:
         # Whoever was reading has gone (`| head`): what Python would write at exit has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -44,7 +42,17 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as no:
         return _failed(say("error.disk", what=no.strerror or type(no).__name__), USAGE)
     except Exception as error:  # noqa: BLE001 - the last line: a traceback would show what was being read
+        from store.hindrance import in_the_way
+
+        if (away := in_the_way(error)) is not None:
+            return _said_no(away)
         return _failed(say("error.internal", place=place_of(error)), 1)
+
+
+def _said_no(no: Say) -> int:
+    from portal.cli.translations import spoken
+
+    return _failed(". ".join(filter(None, (spoken(no.what), spoken(no.hint)))), USAGE)
 
 
 def _failed(text: str, code: int) -> int:

@@ -52,10 +52,7 @@ def log(
 
 def _told(row: Mapping[str, Any], names: Mapping[str, "AgencyCode"]) -> dict[str, Any]:
     """A line of the log with the agency's code in the place of its mark; None for one that was erased."""
-    told = {
-        "number": row["id"],
-        **{name: row[name] for name in ("at", "who", "question", "reads", "object", "outcome")},
-    }
+    told = {"number": row["id"], **{name: row[name] for name in NAMES}}
     return told | {"agency": names.get(row["agency"] or "")}
 
 

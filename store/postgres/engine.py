@@ -280,7 +280,7 @@ class PostgresEngine:
                     copy.write(body([_taken(arrays[n], some) for n in names], kinds))
                 copy.write(TAIL)
         except psycopg.Error as no:
-            raise told(no) from None
+            raise told(no, own.closed) from None
 
     def _run(self, db: Connection, statement: str, given: tuple[Any, ...] | None = None) -> None:
         db.exec_driver_sql(statement, given)

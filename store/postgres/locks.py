@@ -24,6 +24,7 @@ from sqlalchemy import Connection
 from schemas.errors import TryAgain
 from schemas.home import PORTAL
 from schemas.ids import AgencyCode
+from store.postgres.sessions import away
 
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 0.25
 # True: both were free, and `held` is ours. CASE is evaluated in its order.
@@ -115,7 +116,7 @@ class Locks:
             try:
                 taken = self._session.says(_TRY, held=_key("held", name), writing=_key("writing", name))
             except psycopg.Error:
-                raise TryAgain("the database does not answer", "Start it, or wait, then do the same again.") from None
+                raise away() from None
             if taken:
                 self._held[name] = self._session
             else:

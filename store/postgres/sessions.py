@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from schemas.errors import Refused, TryAgain
+from schemas.errors import Refused, StoreAway, StoreClosed, TryAgain
 from store.postgres.copying import teach
 from store.postgres.settings import Login, Settings
 
@@ -71,18 +71,20 @@ class Sessions:
         self._own.dispose()
 
     def _opened(self, engine: Engine, login: Login) -> Connection:
-        self._who.login = login
-        try:
-            return engine.connect()
-        except OperationalError:
-            # Why a login failed is told in the server's language only: whether another one gets in tells it too.
-            if login != self._settings.clerk and self._has_room():
-                raise Refused(
-                    f"the database does not let {login.role} in", "Its keys and its tables are not of the same home."
-                ) from None
-            raise TryAgain("the database does not answer", "Start it, or wait, then do the same again.") from None
-        finally:
-            self._who.login = None
+        # Why a login failed is told in the server's language only: whether another one gets in tells it too, and once
+        # that one does, a server that was only being started lets this one in.
+        for _ in range(2):
+            self._who.login = login
+            try:
+                return engine.connect()
+            except OperationalError:
+                if login == self._settings.clerk or not self._has_room():
+                    raise away() from None
+            finally:
+                self._who.login = None
+        raise StoreClosed(
+            f"the database does not let {login.role} in", "Its keys and its tables are not of the same home."
+        )
 
     def _has_room(self) -> bool:
         """Whether the server answers, and not only just: one that had no connection left may have one again."""
@@ -121,11 +123,20 @@ def manager(settings: Settings) -> psycopg.Connection:
     try:
         return psycopg.connect(settings.manager, autocommit=True, options=_SETTINGS, connect_timeout=15)
     except psycopg.OperationalError:
-        raise TryAgain("the database does not answer", "Start it, or wait, then do the same again.") from None
+        raise away() from None
 
 
-def told(no: psycopg.Error) -> psycopg.Error:
-    """An error of the same kind that repeats no value: details, contexts and some messages of the database do."""
+def away() -> StoreAway:
+    return StoreAway("the database does not answer", "Start it, or wait, then do the same again.")
+
+
+def told(no: psycopg.Error, lost: bool = False) -> Exception:
+    """An error that repeats no value: details, contexts and some messages of the database do. `lost`: with it went the
+    connection."""
+    if lost:
+        return away()
+    if (no.sqlstate or "").startswith(_NO_ROOM):
+        return StoreAway("the database has no room left", "Make room on its disk or in memory, then do the same again.")
     ours = no.sqlstate == RestrictViolation.sqlstate  # raised by the triggers, in their own words
     return type(no)(str(no.diag.message_primary) if ours else f"the database refused: {no.sqlstate or 'no answer'}")
 
@@ -133,11 +144,16 @@ def told(no: psycopg.Error) -> psycopg.Error:
 def _without_values(context: Any) -> Exception | None:
     if not isinstance(context.original_exception, psycopg.Error) or context.sqlalchemy_exception is None:
         return None
-    made: Exception = type(context.sqlalchemy_exception)(
-        context.statement, None, told(context.original_exception), hide_parameters=True
-    )
+    if context.is_pre_ping:  # a connection that was lost while nothing was asked of it is made anew
+        return None
+    found = told(context.original_exception, context.is_disconnect)
+    if isinstance(found, StoreAway):
+        return found
+    made: Exception = type(context.sqlalchemy_exception)(context.statement, None, found, hide_parameters=True)
     return made
 
+
+_NO_ROOM = "53"  # SQLSTATE class: insufficient resources
 
 # Fewer connections than are left to logins that are no superuser's, by a few.
 _ROOM = """SELECT count(*) + 8 < current_setting('max_connections')::int

@@ -18,8 +18,8 @@ import pytest
 from connectors.odbc.children import Pool
 from ledger.entry import Withdrawal
 from pipelines import crew, hand, nightly, sync
-from pipelines.crew import HandStopped
-from schemas.errors import Malformed, TryAgain
+from portal.cli import syncing
+from schemas.errors import Elsewhere, Malformed, TryAgain, place_of
 from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
 from schemas.report import Report
@@ -136,7 +136,7 @@ def test_a_hand_that_is_killed_stops_the_night_and_the_next_completes_it(waiting
             for pid in hands_of(os.getpid()):
                 os.kill(pid, signal.SIGKILL)
 
-    with pytest.raises(HandStopped, match="a process of this night ended"):
+    with pytest.raises(TryAgain, match=r"a process of the night has ended\. What was kept stays"):
         settle(waiting, Killing())
     crew.close()  # one that was started meanwhile, and had nothing to say, waits for work
     assert hands_of(os.getpid()) == []
@@ -172,7 +172,7 @@ def test_a_hand_that_cannot_begin_is_not_started_again_and_again(
     waiting: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(HandStopped, match="a process of this night ended"):
+    with pytest.raises(TryAgain, match=r"a process of the night has ended\. What was kept stays"):
         settle(waiting, Quiet(), (System.SDGI,))
 
 
@@ -217,7 +217,7 @@ def _is_hand(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("error", "raised", "text"),
     [
-        (ValueError("Jeanne Morel"), HandStopped, "ValueError at test_crew.py:"),
+        (ValueError("Jeanne Morel"), Elsewhere, "ValueError at test_crew.py:"),
         (TryAgain("the disk is full", "Make room."), TryAgain, "the disk is full. Make room."),
     ],
 )
@@ -234,6 +234,14 @@ def test_a_fault_leaves_a_hand_without_its_text(
     assert type(told.error()) is raised
     assert str(told.error()).startswith(text)
     assert "Morel" not in repr(told)
+
+
+def test_only_a_fault_of_ours_says_itself_where_it_was() -> None:
+    class Foreign(Exception):
+        place = "12 rue Marquée"
+
+    assert place_of(Elsewhere("ValueError at somewhere.py:7")) == "ValueError at somewhere.py:7"
+    assert place_of(Foreign("Morel")) == "Foreign"
 
 
 def test_the_inbox_of_a_night_is_the_same_for_all_its_tasks_and_another_for_another_run(
@@ -283,6 +291,10 @@ def test_no_more_hands_than_pay(
 @pytest.mark.parametrize(("said", "processes"), [("", len(os.sched_getaffinity(0))), ("processes = 7", 7)])
 def test_a_home_says_how_many_processes_a_night_may_take(tmp_path: Path, said: str, processes: int) -> None:
     assert nightly.processes(_home(tmp_path, f"[night]\n{said}\n")) == processes
+
+
+def test_the_option_allows_as_many_as_the_setting() -> None:
+    assert syncing.MOST_PROCESSES == nightly.MOST_PROCESSES
 
 
 def test_a_machine_that_shares_its_nights_takes_one_unless_it_says_more(tmp_path: Path) -> None:

@@ -1,16 +1,17 @@
 """An inbox in an object store gives what a folder gives; what goes wrong with it costs only what it concerns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines import objects, sync
+from pipelines import crew, nightly, objects, sync
 from pipelines.inbox import Afar, at_hand
 from pipelines.objects import NotAllowed, Unanswered
 from schemas.ids import AgencyCode, System
 from schemas.inbox import Bucket
+from schemas.report import Report
 from tests.functional.conftest import DAYS, RUN, SAMPLES, Installation, Quiet, noon
 from tests.object_store import KEY, SECRET, Server, connected
 
@@ -75,6 +76,33 @@ def test_from_a_bucket_comes_what_comes_from_a_folder(tmp_path: Path, server: Se
             assert exported[0] == exported[1]
     again = settled(b, night(b, DAYS[-1]))
     assert {r["outcome"] for r in again} <= {"replayed", "refused"}
+
+
+def test_hands_fetch_from_a_bucket_what_they_were_dealt(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, dealt = Installation(tmp_path / "alone"), Installation(tmp_path / "dealt")
+    for i in (alone, dealt):
+        furnish(i, server)
+    server.fill(INBOX, SAMPLES / "deliveries" / DAY)
+    by_one = settled(alone, night(alone))
+    monkeypatch.setattr(crew, "WORTH", 1)
+    monkeypatch.setattr(crew, "SHARE", 1)
+    monkeypatch.setattr(nightly, "processes", lambda _: 2)
+    started = crew.settle
+    counts: list[int] = []
+
+    def counted(tasks: Sequence[crew.Task], count: int, desk: Any) -> list[Report]:
+        counts.append(len(tasks))
+        return started(tasks, count, desk)
+
+    monkeypatch.setattr(crew, "settle", counted)
+    try:
+        assert settled(dealt, night(dealt)) == by_one
+    finally:
+        crew.close()
+    assert counts == [3, 3, 3]
+    assert any(r["outcome"] == "accepted" for r in by_one)
 
 
 def test_what_changes_or_vanishes_after_it_was_listed_waits_for_the_next_night(

@@ -15,7 +15,7 @@ from tests.functional.cli.conftest import SAMPLES
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("schemas", "connectors", "store", "ledger", "retention", "pipelines", "portal")
-ROOTS = "agency|agencies|delivery|sdgi|gpi|login|spilasuite|portal|row|source|quality|internal"
+ROOTS = "agency|agencies|delivery|sdgi|gpi|login|spilasuite|portal|row|source|quality|internal|database"
 CODE = re.compile(rf"({ROOTS})\.[a-z][a-z_0-9]+")
 LANGUAGES: tuple[Language, ...] = ("fr", "en")
 
