@@ -22,7 +22,7 @@ ONCE := functional/host functional/test_object_inbox.py functional/test_summary_
 # Of the rest, what looks hardest at the store; `make soak` runs all of it on both.
 HARDEST := $(patsubst %,tests/functional/test_%.py,absence canary crew night_books portal_erased reconcile samples unchanged) \
 	$(patsubst %,tests/functional/cli/test_%.py,leaving looking store syncing) \
-	$(patsubst %,tests/functional/dagster/test_%.py,database events trace) tests/functional/web/test_audit.py tests/functional/web/test_pages.py \
+	$(patsubst %,tests/functional/dagster/test_%.py,database events trace) $(patsubst %,tests/functional/web/test_%.py,audit evidence_packs pages) \
 	$(patsubst %,tests/generative/test_%.py,log_gate_store shelf_model) tests/faults/test_kill.py tests/unit/retention
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks scripts)
 

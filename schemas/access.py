@@ -69,6 +69,7 @@ class Question(StrEnum):
     END_SESSION = "own.end_session"
     END_ALL = "own.end_all"
     SIGN_OUT = "own.sign_out"
+    PASSWORD = "own.password"  # noqa: S105 - the name of a question
     PREFERENCES = "own.preferences"
     PREFER = "own.prefer"
 
@@ -158,6 +159,7 @@ TABLE: Mapping[Question, Rule] = {
     Question.END_SESSION: _SIGNED_IN,
     Question.END_ALL: _SIGNED_IN,
     Question.SIGN_OUT: _SIGNED_IN,
+    Question.PASSWORD: _SIGNED_IN,
     Question.PREFERENCES: _SIGNED_IN,
     Question.PREFER: _SIGNED_IN,
     Question.HOME: _of_agency("state"),

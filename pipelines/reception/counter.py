@@ -30,7 +30,7 @@ _ENVELOPE = ("question", "session", "address", "fields")
 _DAILY = timedelta(days=1)
 _LONGEST = 200  # of a token, an address
 _OUTCOMES: Mapping[type[Say], str] = {
-    Malformed: "malformed", NotVerified: "not verified", TryAgain: "later", TooOften: "too often",
+    Malformed: "malformed", NotVerified: "not verified", TooOften: "too often", TryAgain: "later",
 }  # fmt: skip
 
 
@@ -74,7 +74,7 @@ class Counter:
             outcome = "refused"
             raise
         except (Refused, Malformed, NotVerified, TryAgain) as no:
-            outcome = _OUTCOMES.get(type(no), "refused")
+            outcome = next((word for kind, word in _OUTCOMES.items() if isinstance(no, kind)), "refused")
             raise
         finally:
             self.journal.note(at, visit.who, question, visit.agency, outcome, visit.about)

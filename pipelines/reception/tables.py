@@ -181,6 +181,7 @@ ACCESS = Table(
     Column("agency", String, index=True),  # a mark
     Column("object", String),
     Column("outcome", String, nullable=False),
+    sqlite_autoincrement=True,  # a number is given once, also when all that was before it has been cleared
 )
 
 # Whatever else is wrong with a programme: what was asked is neither changed nor shortened before its time (CNIL,

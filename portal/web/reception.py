@@ -12,7 +12,7 @@ import grpc
 
 from schemas.access import LARGEST_MESSAGE, METHOD, SERVICE, NotThere, Question, SignedOut, TooOften
 from schemas.addresses import of_socket
-from schemas.errors import Malformed, NotVerified, Refused, Say, TryAgain
+from schemas.errors import Elsewhere, Malformed, NotVerified, Refused, Say, TryAgain
 
 DEADLINE = 15.0  # seconds
 _OPTIONS = (
@@ -34,12 +34,11 @@ class Reception(Protocol):
     def told(self, question: Question, session: str, address: str, **fields: Any) -> Mapping[str, Any]: ...
 
 
-class Fault(Exception):
+class Fault(Elsewhere):
     """The reception failed at an answer, told by where; never by what was asked."""
 
-    @property
-    def place(self) -> str:
-        return f"the reception: {self}"
+    def __init__(self, place: str) -> None:
+        super().__init__(f"the reception: {place}")
 
 
 class Socket:

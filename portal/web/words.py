@@ -1,5 +1,6 @@
 """The words of the pages: English in the code, French in `locale/fr.po`, read when they start. Nothing is built."""
 
+import re
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
@@ -21,13 +22,24 @@ def marked(text: str) -> str:
     return text
 
 
+_BEFORE_A_MARK = re.compile(r" (?=[:;!?»])|(?<=«) ")
+
+
+def typeset(french: str) -> str:
+    """With spaces that do not break where a mark belongs to the word beside it: no line begins with a colon."""
+    return _BEFORE_A_MARK.sub("\u00a0", french)
+
+
 @cache
 def catalogue(language: Language) -> NullTranslations:
     if language == "en":
         return NullTranslations()
     with (Path(__file__).parent / "locale" / f"{language}.po").open("rb") as f:
-        compiled = BytesIO()
-        write_mo(compiled, read_po(f, locale=language))
+        compiled, read = BytesIO(), read_po(f, locale=language)
+        for each in filter(lambda message: message.id, read):  # the first has no id: the catalogue's own header
+            said = each.string
+            each.string = typeset(said) if isinstance(said, str) else tuple(typeset(form) for form in said or ())
+        write_mo(compiled, read)
     compiled.seek(0)
     return GNUTranslations(compiled)
 
@@ -38,7 +50,7 @@ def spoken(text: str, language: Language) -> str:
         for template, french in french_of().items():
             found = pattern(template).fullmatch(text)
             if found is not None:
-                return french.format(*found.groups())
+                return typeset(french).format(*found.groups())
     return text
 
 

@@ -26,7 +26,7 @@ from tests.functional.dagster.test_serve import free_port
 ROOT = Path(__file__).parents[2]
 DEPOSITAIRE = Path(sys.executable).parent / "depositaire"
 DESK, TELEPHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
-PASSWORD = "marée basse, quatre mouettes"
+PASSWORD, ANOTHER = "marée basse, quatre mouettes", "rivage gris, neuf cormorans"
 START_SECONDS = 60
 
 
@@ -156,6 +156,22 @@ def test_a_password_and_a_code_do_without_javascript(served: Served, chromium: B
         page.get_by_role("button", name="Filtrer").click()
         page.wait_for_url("**sort=instructions**")
         assert page.locator(".timeline li").count() == 1
+        page.get_by_role("link", name="Mes sessions").click()
+        page.get_by_role("link", name="Changer mon mot de passe").click()
+        page.get_by_label("Mot de passe actuel").fill(PASSWORD)
+        page.locator("#code").fill(pyotp.TOTP(secret).at(time.time() + 30))  # the one of now was used above
+        page.get_by_label("Nouveau mot de passe").fill(ANOTHER)
+        page.get_by_label("Le même à nouveau").fill(ANOTHER)
+        shown(page, "mot-de-passe")
+        page.get_by_role("button", name="Changer mon mot de passe").click()
+        expect(page.get_by_role("status")).to_contain_text("Votre mot de passe est changé.")
+        shown(page, "mot-de-passe-change")
+
+
+def shown(page: Page, name: str) -> None:
+    """Kept for looking at."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
 @pytest.fixture(scope="module")
@@ -189,9 +205,7 @@ def test_a_page_fits_and_breaks_no_policy(
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
     assert contrasts(page) == []
     assert [text for text in said if "404" not in text or status.status != 404] == []
-    if folder := os.environ.get("SCREENSHOTS"):
-        name = path.strip("/").replace("/", "-")
-        page.screenshot(path=f"{folder}/{name}-{size['width']}-{scheme}.png", full_page=True)
+    shown(page, f"{path.strip('/').replace('/', '-')}-{size['width']}-{scheme}")
     page.close()
 
 

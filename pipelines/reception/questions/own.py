@@ -19,11 +19,12 @@ _MOST_AGENCIES = 1000
 
 
 def who(visit: Visit, asked: Asked) -> Any:  # noqa: ARG001 - it asks for nothing
-    """Who is signed in, and the agencies that they may look at, by code, with the roles they have there."""
+    """Who is signed in, whether with a password, and the agencies that they may look at, with their roles."""
     with visit.desk.engine.connect() as db:
         email = visit.desk.accounts.email(db, visit.account)
-        language = db.execute(select(ACCOUNT.c.language).where(ACCOUNT.c.id == visit.account)).scalar_one()
-    return {"email": email, "language": language, "agencies": _agencies(visit)}
+        row = db.execute(select(ACCOUNT.c.language, ACCOUNT.c.password).where(ACCOUNT.c.id == visit.account)).one()
+    agencies = _agencies(visit)
+    return {"email": email, "language": row.language, "password": row.password is not None, "agencies": agencies}
 
 
 def _agencies(visit: Visit) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ there are not (ASVS 5.0 6.3.8).
 
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 
 from pipelines.host.wire import Asked
 from pipelines.reception import attempts, codes, passkeys, passwords, sessions
@@ -25,14 +25,19 @@ def with_password(visit: Visit, asked: Asked) -> Any:
     with desk.engine.connect() as db:
         mark = desk.vault.mark("email", _spelled(email))
         row = db.execute(select(ACCOUNT).where(ACCOUNT.c.email_mark == mark)).one_or_none()
-    known = passwords.matches(password, row.password if row else None)
-    sealed = row.totp if row else None
-    secret = desk.vault.open(sealed, "account", row.id, "totp") if row and sealed else codes.NOBODYS
-    step = codes.step(secret, code, visit.at)
-    if row is None or sealed is None or not known or step is None or not _fresh(visit, row.id, step):
+    if not holds(visit, row, password, code) or row is None:
         raise NotVerified("address, password and code do not belong together", "Try again.")
     attempts.forget(desk.engine, marks[:1])
     return begun(visit, row.id, "password")
+
+
+def holds(visit: Visit, row: Row[Any] | None, password: str, code: str) -> bool:
+    """Whether both are an account's, after the same work for one that there is not; the code was used then."""
+    known = passwords.matches(password, row.password if row else None)
+    sealed = row.totp if row else None
+    secret = visit.desk.vault.open(sealed, "account", row.id, "totp") if row and sealed else codes.NOBODYS
+    step = codes.step(secret, code, visit.at)
+    return row is not None and sealed is not None and known and step is not None and _fresh(visit, row.id, step)
 
 
 def _fresh(visit: Visit, account: str, step: int) -> bool:

@@ -32,6 +32,9 @@ NOW = dt.datetime(2026, 1, 6, 11, tzinfo=dt.UTC)
 AGENCIES = tuple(AgencyCode(f"A000{n}") for n in (1, 2, 3))
 PASSWORD = "marée basse, quatre mouettes"
 BROWSER = {"sec-fetch-site": "same-origin"}
+# What an auditor of the first agency reads, and the categories of one who is limited.
+HERE = "/a/A0001/audit"
+MINE = frozenset({"identity", "technical"})
 
 
 @dataclass
@@ -187,3 +190,18 @@ def door(standing: Door) -> Iterator[Door]:
         db.execute(delete(ATTEMPT))
     yield standing
     standing.clock.at = NOW
+
+
+@pytest.fixture(scope="module")
+def auditor(standing: Door) -> Browser:
+    return standing.person(Role.AUDITOR, "A0001", "cac@audit.example").browser
+
+
+@pytest.fixture(scope="module")
+def limited(standing: Door) -> Browser:
+    return standing.person(Role.AUDITOR, "A0001", "identite@audit.example", categories=MINE).browser
+
+
+@pytest.fixture(scope="module")
+def reader(standing: Door) -> Browser:
+    return standing.person(Role.READER, "A0001", "dpo@agence.example").browser

@@ -85,6 +85,17 @@ def test_what_was_asked_is_neither_changed_nor_removed_for_twelve_months(home: H
     assert [line["who"] for line in journal.of(OURS)] == ["USR-1"]
 
 
+def test_a_number_of_the_log_is_given_once(home: Home, vault: Vault) -> None:
+    journal = Journal(tables.access(home), vault)
+    old = NOW - dt.timedelta(days=400)
+    for _ in range(3):
+        journal.note(old, "USR-1", Question.HOME, OURS, "answered")
+    assert [line["id"] for line in journal.since(0)] == [1, 2, 3]
+    assert journal.clear(NOW) == 3
+    journal.note(NOW, "USR-1", Question.HOME, OURS, "answered")
+    assert [line["id"] for line in journal.since(0)] == [4]
+
+
 def test_an_auditor_is_invited_for_a_time_and_others_without_categories(home: Home, vault: Vault) -> None:
     accounts = Accounts(tables.accounts(home), vault)
     wrong = [
