@@ -1,9 +1,9 @@
 """How long somebody at the web door waits, with a long log and a full store.
 
-    python -m benchmarks.door [--entries 100000] [--persons 100000] [--rounds 60] [--home DIR]
+    python -m benchmarks.door [--entries 100000] [--persons 125000] [--rounds 60] [--home DIR]
 
 A log of so many entries (a receipt for 97 of 100, a delivery beyond the instructions for 2, an order that comes and
-goes for 1), and a first night of SDGI of so many persons (100,000 give more than a million rows). Then
+goes for 1), and a first night of SDGI of so many persons (125,000 give a million rows). Then
 `depositaire door serve` as it is run, in processes of its own, and one person's requests over HTTP, one after another.
 Seconds are by the clock, as the person waits; the peak is the kernel's `VmHWM` of each process.
 
@@ -222,8 +222,12 @@ def pages(size: int) -> dict[str, Callable[[int], str]]:
         "an entry": lambda n: f"{log}/{2 + (n * 7919) % (size - 2)}",
         "the instruction": lambda _: f"{log}/1",
         "checkpoint": lambda _: f"{log}/checkpoint",
-        "25 proofs": lambda n: f"{log}/proofs?" + "&".join(f"number={1 + (n * 7919 + i) % size}" for i in range(25)),
+        "25 proofs": lambda n: f"{log}/entries?first={(n * 7919) % (size - 25)}&count=25",
         "consistency": lambda n: f"{log}/consistency?first={1 + (n * 7919) % size}",
+        "columns": lambda _: "/a/B0000/audit/fields",
+        "a column": lambda _: "/a/B0000/audit/fields/person.last_name",
+        "put aside": lambda _: "/a/B0000/quarantine",
+        "who looked": lambda _: "/a/B0000/audit/access",
         "my sessions": lambda _: "/sessions",
     }
 
@@ -267,7 +271,7 @@ def measure(home: Home, rounds: int) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.door", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--entries", type=int, default=100_000)
-    parser.add_argument("--persons", type=int, default=100_000)
+    parser.add_argument("--persons", type=int, default=125_000)
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--home", type=Path, help="a folder that is kept")
     asked = parser.parse_args(arguments)

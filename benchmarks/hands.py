@@ -2,7 +2,7 @@
 and by processes (`pipelines.crew`): `python -m benchmarks.hands --help`.
 
 Each on a home of its own; wall seconds, CPU of all processes of ours and of the server. What the two processes need to
-start is counted, about four seconds of CPU each; the one that measures has what it needs.
+start is counted, about three seconds of CPU each; the one that measures has what it needs.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """A home on which nights are measured: registered agencies with an instruction for everything."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -47,8 +48,14 @@ def make(root: Path, agencies: Sequence[Agency], store: str | None = None) -> Ho
 
 def point(home: Home, deliveries: Sequence[Path]) -> None:
     """SpiLaSuite is read from a source, not from the inbox."""
-    for path in deliveries:
-        opening.set_source(home, path.parts[-3], System.SPILASUITE, f"Driver=SQLite3;Database={path}", _BEFORE)
+    listed = home.root / "sources.csv"
+    with listed.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, delimiter=";")
+        rows.writerow(opening.SOURCES_HEADER)
+        for path in deliveries:
+            rows.writerow([path.parts[-3], System.SPILASUITE, f"Driver=SQLite3;Database={path}"])
+    opening.load_sources(home, listed, _BEFORE)
+    listed.unlink()
 
 
 def noon(of: Night) -> datetime:

@@ -69,7 +69,7 @@ def _nights(folder: Path, those: list[Agency], server: Cluster | None, told: lis
     plan: tuple[tuple[str, int, list[Agency]], ...] = (("first", 1, []), ("again", 2, []), ("tenth", 3, moved))
     for name, number, changed in plan:
         inbox = folder / "inbox" / name
-        _deliver(those, {a.code for a in changed}, number, inbox, sources)
+        send(those, {a.code for a in changed}, number, inbox, sources)
         if name == "first":
             homes.point(home, sorted(sources.glob(f"*/{System.SPILASUITE}/*")))
         yield _night(home.root, inbox, name, number, len(those), len(changed), server, told)
@@ -78,7 +78,8 @@ def _nights(folder: Path, those: list[Agency], server: Cluster | None, told: lis
     yield _night(home.root, folder / "inbox" / "tenth", "replayed", 3, len(those), 0, server, told)
 
 
-def _deliver(those: list[Agency], changed: set[str], number: int, inbox: Path, sources: Path) -> None:
+def send(those: list[Agency], changed: set[str], number: int, inbox: Path, sources: Path) -> None:
+    """The files of one night; of all `those`, some `changed`."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(_of_one, those, (a.code in changed for a in those), repeat(number), repeat(inbox), repeat(sources),
                       chunksize=20))  # fmt: skip
