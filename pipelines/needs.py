@@ -7,9 +7,9 @@ from typing import Any
 
 from ledger.deeds import Fulfilled
 from ledger.entry import History
-from ledger.mandate import fold
-from ledger.orders import Answer, InfringementNotice, LegalNotice
+from ledger.orders import Answer, Erase, InfringementNotice, LegalNotice, Rectify, Return
 from pipelines import status
+from schemas.mandate import Mandate
 
 # A window that closes within so many days is told of.
 SOON_DAYS = 30
@@ -20,15 +20,18 @@ TOLD_FOR = timedelta(days=30)
 
 
 def of(
-    found: status.Standing, flows: Sequence[Mapping[str, Any]], history: History, hidden: Collection[int], aside: int,
-    at: datetime,
-) -> list[dict[str, Any]]:  # fmt: skip
+    found: status.Standing,
+    flows: Sequence[Mapping[str, Any]],
+    history: History,
+    hidden: Collection[int],
+    mandate: Mandate,
+) -> list[dict[str, Any]]:
     """`flows`: with `late`. `hidden`: entries that the agency may not be shown yet (R50). An erased agency needs
     nothing."""
     if found.erased_on is not None:
         return []
-    out = unanswered(history) + legal(history, hidden, at)
-    out += [{"code": "conflict", "about": c.code} for c in fold(history, at).conflicts]
+    out = unanswered(history) + legal(history, hidden, mandate.at)
+    out += [{"code": "conflict", "about": c.code} for c in mandate.conflicts]
     for f in flows:
         if f["outcome"] == "refused":
             out.append({"code": "refused", "system": f["system"], "about": f["reason"]})
@@ -38,8 +41,8 @@ def of(
             out.append({"code": "late", "system": f["system"]})
     if found.days_left is not None and found.days_left <= SOON_DAYS:
         out.append({"code": "closing", "days": max(0, found.days_left)})
-    if aside:
-        out.append({"code": "aside", "count": aside})
+    if found.aside:
+        out.append({"code": "aside", "count": found.aside})
     return out
 
 
@@ -64,9 +67,9 @@ def legal(history: History, hidden: Collection[int], at: datetime) -> list[dict[
     ]
 
 
-def under_way(history: History, at: datetime) -> list[dict[str, Any]]:
+def under_way(history: History, mandate: Mandate) -> list[dict[str, Any]]:
     """What the agency ordered and the processor has not done yet."""
-    numbers = {getattr(v.entry, "id", None): v.number for v in history.lines}
+    numbers = {v.entry.id: v.number for v in history.lines if isinstance(v.entry, Rectify | Erase | Return)}
     done = {e.instruction for e in history.entries if isinstance(e, Fulfilled)}
-    tasks = [t for t in fold(history, at).tasks if t.instruction not in done]
+    tasks = [t for t in mandate.tasks if t.instruction not in done]
     return [{"does": t.does, "id": t.instruction, "number": numbers.get(t.instruction)} for t in tasks]

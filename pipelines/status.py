@@ -16,6 +16,7 @@ from pipelines.premises import Local, is_held, served
 from schemas.errors import Malformed
 from schemas.home import Home
 from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System, agency_code
+from schemas.mandate import Mandate
 from schemas.window import closes_at, paris_day, state
 from store import register
 from store.agency import Shelf
@@ -102,20 +103,21 @@ def of_house(home: Home, at: datetime, only: str | None = None, passphrase: str 
         sourced = frozenset(house.with_source(System.SPILASUITE))
         premises = served(home) or Local(home, open_root(home, passphrase))
         books = Books(house, premises)
-        found = [_standing(a, last, sourced, books.history(a.code), at) for a in everyone]
+        histories = [(a, books.history(a.code)) for a in everyone]
+        found = [_standing(a, last, sourced, h, fold(h, at)) for a, h in histories]
     return found if only is None else [_with_shelf(home, s) for s in found]
 
 
-def of_agency(home: Home, code: AgencyCode, history: History, at: datetime) -> Standing:
-    """One agency with its flows and what is held of it, from its log as it was read. Raises Malformed for one that is
-    unknown."""
+def of_agency(home: Home, code: AgencyCode, history: History, mandate: Mandate) -> Standing:
+    """One agency with its flows and what is held of it, at the instant of `mandate`, which its log allows. Raises
+    Malformed for one that is unknown."""
     with House.open(home) as house:
         known = register.get(house.db, code)
         if known is None:
             raise Malformed(f"agency {code} is not in the register", "Check the code.")
         last = {(code, system): row for system, row in house.newest(code).items()}
         sourced = frozenset({code} & set(house.with_source(System.SPILASUITE)))
-        found = _standing(known, last, sourced, history, at)
+        found = _standing(known, last, sourced, history, mandate)
     return _with_shelf(home, found)
 
 
@@ -145,9 +147,9 @@ def _contract(a: Agency, at: datetime) -> Standing:
 
 
 def _standing(
-    a: Agency, last: Mapping[tuple[Any, Any], Any], sourced: Collection[AgencyCode], history: History, at: datetime
+    a: Agency, last: Mapping[tuple[Any, Any], Any], sourced: Collection[AgencyCode], history: History, mandate: Mandate
 ) -> Standing:
-    s, mandate = _contract(a, at), fold(history, at)
+    s = _contract(a, mandate.at)
     excess = {(str(e.system), e.delivery): e for e in history.entries if isinstance(e, Exceeded)}
     seen = [System(system) for agency, system in last if agency == a.code and system in AGENCY_SYSTEMS]
     wanted = [system for system in AGENCY_SYSTEMS if system in s.systems or system in seen]

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from ledger.canonical import read_instant
 from ledger.entry import Head, History, Line
+from ledger.mandate import fold
 from ledger.tree import EMPTY_ROOT
 from pipelines import status
 from pipelines.notices import events
@@ -105,7 +106,7 @@ class Outbox:
             after = db.scalar(select(READ.c.size).where(READ.c.agency_mark == mark)) or 0
         found = [
             *events.of_log(_since(reading, after, hidden), put_aside),
-            *events.of_state(status.of_agency(self._home, agency, history, at), at),
+            *events.of_state(status.of_agency(self._home, agency, history, fold(history, at)), at),
         ]
         # An entry that may not be shown yet is told of when it may: it is read again until then.
         size = min([*(n - 1 for n in hidden if n > after), history.head.size])

@@ -5,6 +5,7 @@ from typing import Any
 
 from ledger.canonical import read_instant
 from ledger.entry import History
+from ledger.mandate import fold
 from pipelines import needs, status
 from pipelines.host.wire import Asked
 from pipelines.needs import STALE
@@ -23,7 +24,8 @@ def state(visit: Visit, asked: Asked) -> Any:  # noqa: ARG001 - the agency was r
     agency, desk = visit.named, visit.desk
     reading = desk.logs.read(agency)
     history = reading.counting if reading else _none(agency)
-    found = status.of_agency(desk.home, agency, history, visit.at)
+    mandate = fold(history, visit.at)
+    found = status.of_agency(desk.home, agency, history, mandate)
     flows = [_flow(f, visit.at) for f in found.flows]
     hidden = reading.hidden(visit.at) if reading else frozenset()
     said = found.contract_json() | {
@@ -34,8 +36,8 @@ def state(visit: Visit, asked: Asked) -> Any:  # noqa: ARG001 - the agency was r
         "log": {"size": reading.size if reading else 0, "last_at": _last(reading, hidden) if reading else None},
     }
     return said | {
-        "needs": needs.of(found, flows, history, hidden, found.aside or 0, visit.at) + _due(visit, found),
-        "under_way": [] if found.erased_on else needs.under_way(history, visit.at),
+        "needs": needs.of(found, flows, history, hidden, mandate) + _due(visit, found),
+        "under_way": [] if found.erased_on else needs.under_way(history, mandate),
         "of_agency": bool(permitted(Question.REQUESTS, agency, visit.grants, visit.at)),
         "theirs": bool(permitted(Question.DOCUMENTS, agency, visit.grants, visit.at)),
         "acts": visit.acts,

@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import select
 
 from ledger.entry import Instruction
+from ledger.mandate import fold
 from ledger.orders import Channel, InfringementNotice
 from pipelines.notices import post_office, sending
 from pipelines.notices.outbox import Outbox, Pace, due
@@ -217,7 +218,7 @@ def test_the_end_of_a_window_is_told_at_thirty_seven_and_one_days(site: Installa
     from pipelines.notices.events import of_state
 
     history = site.log("A0002").read()
-    found = status.of_agency(site.home, AgencyCode("A0002"), history, NIGHT)
+    found = status.of_agency(site.home, AgencyCode("A0002"), history, fold(history, NIGHT))
     keys: dict[str, int] = {}
     for left in range(40, -1, -1):
         standing = replace(found, days_left=left, end=dt.date(2026, 2, 1), flows=())
