@@ -20,7 +20,7 @@ ONCE := functional/host functional/test_object_inbox.py functional/test_summary_
 	$(patsubst %,generative/test_%.py,evidence_tampering fold_model guesses) faults/test_hostile.py faults/test_hostile_inbox.py \
 	$(patsubst %,unit/retention/test_%.py,carry_out due files objects plan)
 # Of the rest, what looks hardest at the store; `make soak` runs all of it on both.
-HARDEST := $(patsubst %,tests/functional/test_%.py,absence canary crew night_books portal_erased reconcile samples unchanged) \
+HARDEST := $(patsubst %,tests/functional/test_%.py,absence canary crew night_books portal_erased reconcile samples silence unchanged) \
 	$(patsubst %,tests/functional/cli/test_%.py,leaving looking store syncing) \
 	$(patsubst %,tests/functional/dagster/test_%.py,database events trace) $(patsubst %,tests/functional/web/test_%.py,audit evidence_packs pages) \
 	$(patsubst %,tests/generative/test_%.py,log_gate_store shelf_model) tests/faults/test_kill.py tests/unit/retention

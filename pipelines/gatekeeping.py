@@ -4,18 +4,19 @@ What the store's books tell (`store.engine.Standing`) needs neither keys nor she
 refused, and costs no more than this.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 
 from connectors.base import Delivery, Known, Opened, Permitted
 from pipelines.inbox import Afar, at_hand, is_file
 from pipelines.night import Room
 from pipelines.objects import AT_ONCE
 from pipelines.premises import NoHost
-from pipelines.unchanged import Same, recogniser
+from pipelines.unchanged import Recogniser, Same, recogniser
 from schemas.capability import Act, Warrant
 from schemas.errors import DeliveryRefused, Malformed, Refused, StoreAway, StoreClosed, TryAgain, place_of
 from schemas.ids import AgencyCode, System
@@ -27,6 +28,7 @@ from store.agency import OpenShelf
 from store.engine import Standing
 from store.hindrance import in_the_way
 from store.keep import finish_erasures
+from store.keys import Keyring
 from store.register import Agency
 
 
@@ -45,16 +47,22 @@ class Ready:
 
 @dataclass(slots=True)
 class Awaited:
-    """A source that is being read beside the others."""
+    """A source that is being read beside the others. `shelf`: opens it; `by`: whether it need be."""
 
     delivery: Delivery
     day: date | None
-    shelf: OpenShelf
+    shelf: Callable[[], OpenShelf]
     opening: Future[Opened]
+    by: Recogniser | None
 
-    def answered(self) -> Report | Ready:
+    def answered(self) -> Report | Ready | Same:
         try:
-            return Ready(self.delivery, self.opening.result(), self.shelf)
+            opened = self.opening.result()
+            if self.by is not None and opened.arrived.is_silent and self.by(opened.arrived):
+                return Same.of(self.delivery, opened, self.by)
+            return Ready(self.delivery, opened, self.shelf())
+        except NoHost:
+            raise
         except Exception as error:  # noqa: BLE001 — as in `before_opening`
             return _no(self.delivery, self.day, error)
 
@@ -70,8 +78,8 @@ class Looked:
     def at_rest(self, delivery: Delivery) -> Standing | None:
         """What is known of a shelf on which nothing is to be made up for; None when it must be opened to know."""
         found = self.standing.get(delivery.agency)
-        # A source is sealed with the agency's keys; and where the keys are gone, the shelf is not what it seems.
-        if not is_file(delivery) or found is None or delivery.agency not in self.keyed:
+        # Where the keys are gone, the shelf is not what it seems.
+        if found is None or delivery.agency not in self.keyed:
             return None
         return found if found.at_rest else None
 
@@ -79,7 +87,7 @@ class Looked:
 def look(room: Room, deliveries: Sequence[Delivery]) -> Looked:
     """Under the locks: an erasure that ran meanwhile has changed what the register says."""
     registered = room.books.registered()
-    names = {d.agency: d.name for d in deliveries if is_file(d)}
+    names = {d.agency: d.name for d in deliveries}
     standing = engine.of(room.night.home).standing(room.connector.system, names)
     return Looked(registered, standing, room.premises.keyed(standing))
 
@@ -112,9 +120,9 @@ def before_opening(
             outcome, reason = ("replayed", None) if same else ("refused", "delivery.conflict")
             return Report(delivery.agency, delivery.system, delivery.name, day, outcome, reason)
         by = None if again else recogniser(room, delivery, warrant, held)
-        told, said = _told(room, here, warrant, looked, held.cursor, shelf)
-        if not is_file(delivery) and shelf is not None:
-            return Awaited(delivery, day, shelf, readers.submit(room.connector.open, told, said))
+        if not is_file(delivery):
+            return _awaited(room, delivery, day, warrant, looked, held.cursor, shelf, by, stack, readers)
+        told, said = _told(room, here, warrant, looked, held.cursor)
         with _read(here):
             opened = room.connector.open(told, replace(said, settled=by))
         if opened.known and by is not None:
@@ -235,11 +243,36 @@ def _warrant(room: Room, delivery: Delivery) -> Warrant:
         ) from None
 
 
-def _shelf(room: Room, warrant: Warrant, stack: ExitStack) -> OpenShelf:
+def _awaited(
+    room: Room,
+    delivery: Delivery,
+    day: date | None,
+    warrant: Warrant,
+    looked: Looked,
+    cursor: str | None,
+    shelf: OpenShelf | None,
+    by: Recogniser | None,
+    stack: ExitStack,
+    readers: Executor,
+) -> Awaited:
+    """A source's address is sealed with the agency's keys: they are opened for it, and the shelf where it has more to
+    say than that there is nothing new."""
+    if by is None and shelf is None:
+        shelf = _shelf(room, warrant, stack)
+    keyring = shelf.keyring if shelf is not None else _keyring(room, warrant, stack)
+    told, said = _told(room, delivery, warrant, looked, cursor, keyring)
+    opens = partial(_shelf, room, warrant, stack, keyring) if shelf is None else lambda: shelf
+    return Awaited(delivery, day, opens, readers.submit(room.connector.open, told, said), by)
+
+
+def _keyring(room: Room, warrant: Warrant, stack: ExitStack) -> Keyring:
+    return stack.enter_context(room.premises.keyring(warrant.capability, room.connector.system, create=True))
+
+
+def _shelf(room: Room, warrant: Warrant, stack: ExitStack, keyring: Keyring | None = None) -> OpenShelf:
     """The agency's shelf, open until its delivery is settled; what a crash may have left undone is done."""
-    home = room.night.home
-    keyring = stack.enter_context(room.premises.keyring(warrant.capability, room.connector.system, create=True))
-    shelf = stack.enter_context(OpenShelf.open(home, keyring, warrant, create=True))
+    keys = keyring or _keyring(room, warrant, stack)
+    shelf = stack.enter_context(OpenShelf.open(room.night.home, keys, warrant, create=True))
     finish_erasures(shelf)
     room.make_up(shelf)
     return shelf
@@ -252,13 +285,18 @@ def _standing(shelf: OpenShelf, delivery: Delivery) -> Standing:
 
 
 def _told(
-    room: Room, delivery: Delivery, warrant: Warrant, looked: Looked, cursor: str | None, shelf: OpenShelf | None
+    room: Room,
+    delivery: Delivery,
+    warrant: Warrant,
+    looked: Looked,
+    cursor: str | None,
+    keyring: Keyring | None = None,
 ) -> tuple[Permitted, Known]:
-    """What the connector is told."""
+    """What the connector is told. `keyring`: of an agency whose source is to be connected to."""
     known = looked.registered.get(delivery.agency) if delivery.agency else None
     source = None
-    if delivery.agency and not is_file(delivery) and shelf is not None:
-        source = room.house.source(delivery.agency, delivery.system, shelf.keyring)
+    if delivery.agency and keyring is not None:
+        source = room.house.source(delivery.agency, delivery.system, keyring)
     leave = warrant.capability
     # What the log was told after the night began is looked up at a later instant than the night's.
     told = Permitted.of(delivery, leave, source, max(delivery.at, leave.minted_at))

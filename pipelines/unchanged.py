@@ -92,8 +92,10 @@ class Same:
 
     @classmethod
     def of(cls, delivery: Delivery, opened: Opened, by: Recogniser) -> "Same":
-        d = delivery
-        return cls(d, opened, by, Report.again(by.last.report, d.agency, d.system, d.name, opened.arrived.day))
+        d, day = delivery, opened.arrived.day
+        if opened.arrived.is_silent:
+            return cls(d, opened, by, Report(d.agency, d.system, d.name, day, "accepted"))
+        return cls(d, opened, by, Report.again(by.last.report, d.agency, d.system, d.name, day))
 
     @property
     def puts_aside(self) -> bool:

@@ -75,7 +75,8 @@ class Arrived:
 
     `day` is the day of delivery, `cursor` what the next delivery of this flow is compared with (opaque to everyone
     else). `likeness`: SHA-256 of all of it that means something, which is everything but what names this one delivery;
-    None where no two of them are compared. Two of one likeness, layout, day and flow read the same.
+    None where no two of them are compared. Two of one likeness, layout, day and flow read the same. `silence`: the
+    likeness of a delivery of this flow that says nothing, where that changes nothing whatever came before; else None.
     """
 
     agency: AgencyCode | None
@@ -87,6 +88,11 @@ class Arrived:
     cursor: str
     flags: tuple[str, ...] = ()
     likeness: bytes | None = field(default=None, repr=False)
+    silence: bytes | None = field(default=None, repr=False)
+
+    @property
+    def is_silent(self) -> bool:
+        return self.silence is not None and self.likeness == self.silence
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ residue.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -109,7 +109,9 @@ def _keep_one(
         report = _report(batch, d, arrived, ended + more, flags)
         db.execute(update(DELIVERY).where(DELIVERY.c.id == place.delivery).values(report=json.dumps(report.as_json())))
         known = bool(errand.code) and arrived.likeness is not None
-        if known and fixed.is_fixed(batch, d, report, ended + more, first=generation is None):
+        if errand.code and arrived.silence is not None:  # what the next one comes to, should it say nothing
+            fix(db, shelf, replace(arrived, likeness=arrived.silence), errand, generation or 0, None, None)
+        elif known and fixed.is_fixed(batch, d, report, ended + more, first=generation is None):
             fix(db, shelf, arrived, errand, generation or 0, *turns())
         else:
             engine.put(db, FLOW, {"system": str(batch.system), "cursor": arrived.cursor}, replacing=["cursor"])

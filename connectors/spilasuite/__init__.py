@@ -6,6 +6,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from schemas.ids import System
 __all__ = ["Spilasuite", "absent_keys"]
 
 _PARIS = ZoneInfo("Europe/Paris")
+_SILENCE = sha256(b"no line above the cursor").digest()
 
 
 class Spilasuite(ReadWhole):
@@ -67,6 +69,8 @@ class Spilasuite(ReadWhole):
             sha256=None,
             layout=f"{self.layout.name} {self.layout.version}",
             cursor=str(proved.horizon),
+            likeness=None if tables else _SILENCE,
+            silence=_SILENCE,
         )
         return Opened(arrived, tables)
 
