@@ -4,7 +4,7 @@
 #   scripts/system-packages.sh demo    ODBC and its SQLite driver
 #   scripts/system-packages.sh test    also the drivers of PostgreSQL, MariaDB and SQL Server (FreeTDS), the
 #                                      programs of MariaDB and Redis servers, a browser, docker-compose (it checks
-#                                      deploy/compose.yaml and needs no Docker), and promtool
+#                                      deploy/compose.yaml and needs no Docker), a reverse proxy (Caddy), and promtool
 #
 # Needs root or a sudo that asks no password; otherwise it says what to install.
 set -euo pipefail
@@ -13,7 +13,7 @@ promtool=there
 demo=(unixodbc libsqliteodbc)
 case ${1:-} in
     demo) wanted=("${demo[@]}") ;;
-    test) wanted=("${demo[@]}" odbc-postgresql odbc-mariadb tdsodbc mariadb-server-core mariadb-client-core redis-server chromium fonts-dejavu-core docker-compose)
+    test) wanted=("${demo[@]}" odbc-postgresql odbc-mariadb tdsodbc mariadb-server-core mariadb-client-core redis-server chromium fonts-dejavu-core docker-compose caddy)
         # promtool comes in the package of a server that would be started: it alone is taken out of it.
         if ! command -v promtool >/dev/null 2>&1; then promtool=missing; fi ;;
     *) echo "usage: $0 demo|test" >&2; exit 2 ;;
