@@ -193,7 +193,7 @@ def test_without_an_instruction_no_source_is_asked(nights: Nights) -> None:
     (given,) = nights.installation.log(AGENCY).read().instructions
     nights.append(Withdrawal(given.id, noon("2026-01-05"), noon("2026-01-05")), noon("2026-01-05"))
     nights.path.unlink()
-    nights.views.write = lambda path: path  # type: ignore[method-assign,assignment]
+    nights.views.write = lambda path: path  # type: ignore[method-assign]
     assert nights.hear()["reason"] == "agency.no_instruction"
 
 

@@ -78,15 +78,15 @@ def configuration(port: int, door: int, folder: Path) -> str:
     (block,) = re.findall(r"^    depositaire\.example \{\n.*?^    \}\n", manual, re.DOTALL | re.MULTILINE)
     assert "127.0.0.1:8620" in block
     here = block.replace("depositaire.example", f"https://{HOST}:{port}").replace("8620", str(door))
-    return OPTIONS.format(folder=folder) + here
+    return f"{OPTIONS.format(folder=folder)}{here}"
 
 
 @contextmanager
-def running(command: Sequence[str | Path], folder: Path, answers: Callable[[], bool]) -> Iterator[None]:
+def running(command: Sequence[str], folder: Path, answers: Callable[[], bool]) -> Iterator[None]:
     told = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", "HOME": str(folder)}
     log = folder / f"{Path(command[0]).name}.log"
     with log.open("wb") as file:
-        process = subprocess.Popen([*map(str, command)], env=told, stdout=file, stderr=file, cwd=folder)
+        process = subprocess.Popen(command, env=told, stdout=file, stderr=file, cwd=folder)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not answers():
@@ -120,9 +120,9 @@ def proxied() -> Iterator[Proxied]:
 
             return asked
 
-        proxy = ["caddy", "run", "--config", config, "--adapter", "caddyfile"]
+        proxy = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
         stack.enter_context(running(proxy, made.folder, (made.folder / "pki/authorities/local/root.crt").exists))
-        door = [DEPOSITAIRE, "--home", home, "door", "serve", *listen]
+        door = [str(DEPOSITAIRE), "--home", str(home), "door", "serve", *listen]
         stack.enter_context(running(door, folder, there(direct=True)))
         assert there(direct=False)()
         yield made
