@@ -121,7 +121,11 @@ def before_opening(
             return Report(delivery.agency, delivery.system, delivery.name, day, outcome, reason)
         by = None if again else recogniser(room, delivery, warrant, held)
         if not is_file(delivery):
-            return _awaited(room, delivery, day, warrant, looked, held.cursor, shelf, by, stack, readers)
+            # Its address is sealed with the agency's keys; the shelf is opened where it has something new to say.
+            keyring = shelf.keyring if shelf is not None else _keyring(room, warrant, stack)
+            told, said = _told(room, here, warrant, looked, held.cursor, keyring)
+            opens = partial(_shelf, room, warrant, stack, keyring, shelf)
+            return Awaited(delivery, day, opens, readers.submit(room.connector.open, told, said), by)
         told, said = _told(room, here, warrant, looked, held.cursor)
         with _read(here):
             opened = room.connector.open(told, replace(said, settled=by))
@@ -243,34 +247,17 @@ def _warrant(room: Room, delivery: Delivery) -> Warrant:
         ) from None
 
 
-def _awaited(
-    room: Room,
-    delivery: Delivery,
-    day: date | None,
-    warrant: Warrant,
-    looked: Looked,
-    cursor: str | None,
-    shelf: OpenShelf | None,
-    by: Recogniser | None,
-    stack: ExitStack,
-    readers: Executor,
-) -> Awaited:
-    """A source's address is sealed with the agency's keys: they are opened for it, and the shelf where it has more to
-    say than that there is nothing new."""
-    if by is None and shelf is None:
-        shelf = _shelf(room, warrant, stack)
-    keyring = shelf.keyring if shelf is not None else _keyring(room, warrant, stack)
-    told, said = _told(room, delivery, warrant, looked, cursor, keyring)
-    opens = partial(_shelf, room, warrant, stack, keyring) if shelf is None else lambda: shelf
-    return Awaited(delivery, day, opens, readers.submit(room.connector.open, told, said), by)
-
-
 def _keyring(room: Room, warrant: Warrant, stack: ExitStack) -> Keyring:
     return stack.enter_context(room.premises.keyring(warrant.capability, room.connector.system, create=True))
 
 
-def _shelf(room: Room, warrant: Warrant, stack: ExitStack, keyring: Keyring | None = None) -> OpenShelf:
-    """The agency's shelf, open until its delivery is settled; what a crash may have left undone is done."""
+def _shelf(
+    room: Room, warrant: Warrant, stack: ExitStack, keyring: Keyring | None = None, known: OpenShelf | None = None
+) -> OpenShelf:
+    """The agency's shelf, open until its delivery is settled; what a crash may have left undone is done. `known`: it,
+    where it is open already."""
+    if known is not None:
+        return known
     keys = keyring or _keyring(room, warrant, stack)
     shelf = stack.enter_context(OpenShelf.open(room.night.home, keys, warrant, create=True))
     finish_erasures(shelf)
