@@ -20,9 +20,8 @@ from store import engine
 from store.hindrance import in_the_way
 from tests import engines
 from tests.faults.test_database_kill import Trial
-from tests.faults.test_kill import DAY, PROCESSES, assert_journal, assert_receipts, before
-from tests.functional.conftest import SAMPLES, Installation, noon
-from tests.functional.test_samples import differences
+from tests.faults.test_kill import DAY, PROCESSES, before, check_completed
+from tests.functional.conftest import Installation, noon
 from tests.postgres import Cluster
 
 __all__ = ["before"]
@@ -43,16 +42,6 @@ def one_night(root: Path, size: int, here: Connection) -> None:
         here.send({r["reason"] for r in reports if r["outcome"] == "refused"})
     except Exception as no:
         here.send({type(no).__name__ if isinstance(no, Say) else type(in_the_way(no)).__name__})
-
-
-def check_completed(installation: Installation) -> None:
-    reports = installation.sync(noon(DAY))
-    assert [(r["delivery"], r["reason"]) for r in reports if r["outcome"] == "refused"] == []
-    for agency in ("A0001", "A0002", "A0003"):
-        assert differences(installation.tables(agency), SAMPLES / "truth" / agency / DAY) == []
-        assert_receipts(installation, agency)
-        assert_journal(installation, agency)
-    assert differences(installation.tables(None), SAMPLES / "truth" / "_portal" / DAY) == []
 
 
 def test_whatever_file_finds_no_room_the_same_night_completes_once_there_is_some(before: Path, tmp_path: Path) -> None:

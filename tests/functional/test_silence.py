@@ -13,20 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from ledger.deeds import Exceeded
-from ledger.entry import Instruction, Receipt, Withdrawal
+from ledger.entry import Receipt, Withdrawal
 from pipelines import sync, unchanged
-from pipelines.warrants import Warrants
-from schemas.capability import Act
-from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
-from schemas.mandate import Purpose
+from schemas.ids import AgencyCode, System
 from store.agency import OpenShelf, Shelf
-from store.keys import Keyring, open_root
-from store.tables import FLOW, META
+from store.tables import FLOW
 from tests import engines
 from tests.connectors.spilasuite.installation import GOOD, Installation as Views
+from tests.functional import meanwhile
 from tests.functional.conftest import SAMPLES, Installation, Quiet, noon
 
 AGENCY = AgencyCode("A0001")
@@ -78,14 +75,7 @@ class Nights:
 
     def held(self) -> dict[str, Any]:
         """All that the shelf holds, but for what differs between two: ciphertexts, heads, proofs."""
-        apart = {"sealed", "capability", "generation", "proof"}
-        out: dict[str, Any] = {"export": self.installation.tables(AGENCY)}
-        with Shelf.known(self.installation.home, AGENCY) as shelf:
-            for name, table in META.tables.items():
-                if name not in ("capability", "granted"):
-                    columns = [c for c in table.c if c.name not in apart]
-                    out[name] = sorted(map(repr, shelf.db.execute(select(*columns)).all()))
-        return out
+        return meanwhile.held(self.installation, AGENCY, {"sealed", "capability", "generation", "proof"})
 
 
 @pytest.fixture
@@ -146,28 +136,19 @@ def _other_code(_: Nights, patch: pytest.MonkeyPatch) -> None:
 
 
 def _other_instruction(n: Nights, _: pytest.MonkeyPatch) -> None:
-    at = noon("2026-01-05")
-    (given,) = n.installation.log(AGENCY).read().instructions
-    n.append(Withdrawal(given.id, at, at), at)
-    n.append(Instruction(AGENCY, AGENCY_SYSTEMS, ("*",), (Purpose.EXTRANET,), at, None, "ANNEXE-2", "gerance", at), at)
+    meanwhile.instructed_anew(n.installation, AGENCY, ("*",), noon("2026-01-05"))
 
 
 def _write(n: Nights, _: pytest.MonkeyPatch) -> None:
-    home, root = n.installation.home, open_root(n.installation.home)
-    leave = Warrants(home, root, noon("2026-01-06")).grant(AGENCY, Act.ERASE)
-    with (
-        Keyring.open(home, root, leave.capability) as keyring,
-        OpenShelf.open(home, keyring, leave) as shelf,
-        shelf.writing() as db,
-    ):
+    with meanwhile.written_to(n.installation, AGENCY) as db:
         db.execute(update(FLOW).values(until=None))
 
 
-@pytest.mark.parametrize("meanwhile", [_other_code, _other_instruction, _write])
+@pytest.mark.parametrize("happened", [_other_code, _other_instruction, _write])
 def test_whatever_else_may_have_changed_the_shelf_is_opened(
-    nights: Nights, opened: Counter[str], monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[..., None]
+    nights: Nights, opened: Counter[str], monkeypatch: pytest.MonkeyPatch, happened: Callable[..., None]
 ) -> None:
-    meanwhile(nights, monkeypatch)
+    happened(nights, monkeypatch)
     before = opened["shelf"]
     assert nights.hear()["outcome"] == "accepted"
     assert opened["shelf"] == before + 1
@@ -254,8 +235,4 @@ def _moved(views: Views, rng: random.Random) -> None:
 
 def _instructed_anew(n: Nights) -> None:
     at = noon(n.day.isoformat()) - dt.timedelta(hours=1)
-    for given in n.installation.log(AGENCY).read().instructions[-1:]:
-        n.append(Withdrawal(given.id, at, at), at)
-    tables, document = ("person", "building", "document"), f"A-{n.day}"
-    given = Instruction(AGENCY, AGENCY_SYSTEMS, tables, (Purpose.EXTRANET,), at, None, document, "gerance", at)
-    n.append(given, at)
+    meanwhile.instructed_anew(n.installation, AGENCY, ("person", "building", "document"), at)

@@ -17,21 +17,21 @@ from sqlalchemy import delete, select
 
 from connectors.sdgi import Sdgi
 from ledger.deeds import Exceeded
-from ledger.entry import Instruction, Receipt, Withdrawal
+from ledger.entry import Receipt
 from pipelines import nightly, sync, unchanged
 from pipelines.memory import USUAL
 from pipelines.warrants import Warrants
 from schemas.capability import Act
 from schemas.errors import Malformed
 from schemas.home import Home
-from schemas.ids import AGENCY_SYSTEMS, AgencyCode, System
-from schemas.mandate import Purpose
+from schemas.ids import AgencyCode, System
 from store.agency import OpenShelf, Shelf
 from store.keys import Keyring, open_root
 from store.sealing import framed, unseal
-from store.tables import DELIVERY, FLOW, META, QUARANTINE
+from store.tables import DELIVERY, FLOW, QUARANTINE
 from tests import engines
 from tests.connectors.sdgi.sending import CODE, Export, Line
+from tests.functional import meanwhile
 from tests.functional.conftest import SAMPLES, Installation, Quiet, noon
 
 AGENCY = AgencyCode(CODE)
@@ -90,13 +90,7 @@ class Nights:
     def held(self) -> dict[str, Any]:
         """All that the shelf holds, but for what differs between two: ciphertexts, heads, proofs, times in a ZIP."""
         apart = {"sealed", "capability", "generation", "proof", "sha256"}
-        out: dict[str, Any] = {}
-        with Shelf.known(self.installation.home, AGENCY) as shelf:
-            for name, table in META.tables.items():
-                if name not in ("capability", "granted"):
-                    columns = [c for c in table.c if c.name not in apart]
-                    out[name] = sorted(map(repr, shelf.db.execute(select(*columns)).all()))
-        return out | {"put aside": self._opened(), "export": self.installation.tables(CODE)}
+        return meanwhile.held(self.installation, AGENCY, apart) | {"put aside": self._opened()}
 
     def _opened(self) -> list[Any]:
         home = self.installation.home
@@ -230,30 +224,21 @@ def _other_code(n: Nights, patch: pytest.MonkeyPatch) -> Lines:
 
 
 def _other_instruction(n: Nights, _: pytest.MonkeyPatch) -> Lines:
-    (given,) = n.installation.log(CODE).read().instructions
-    n.append(Withdrawal(given.id, noon("2026-01-05"), noon("2026-01-05")), noon("2026-01-05"))
-    at = noon("2026-01-05")
-    n.append(Instruction(AGENCY, AGENCY_SYSTEMS, ("*",), (Purpose.EXTRANET,), at, None, "ANNEXE-2", "gerance", at), at)
+    meanwhile.instructed_anew(n.installation, AGENCY, ("*",), noon("2026-01-05"))
     return LINES
 
 
 def _write(n: Nights, _: pytest.MonkeyPatch) -> Lines:
-    home, root = n.installation.home, open_root(n.installation.home)
-    leave = Warrants(home, root, noon("2026-01-06")).grant(AGENCY, Act.ERASE)
-    with (
-        Keyring.open(home, root, leave.capability) as keyring,
-        OpenShelf.open(home, keyring, leave) as shelf,
-        shelf.writing() as db,
-    ):
+    with meanwhile.written_to(n.installation, AGENCY) as db:
         db.execute(delete(QUARANTINE))
     return LINES
 
 
-@pytest.mark.parametrize("meanwhile", [_other_line, _other_code, _other_instruction, _write])
+@pytest.mark.parametrize("happened", [_other_line, _other_code, _other_instruction, _write])
 def test_whatever_else_may_have_changed_it_is_read(
-    nights: Nights, reads: Counter[str], monkeypatch: pytest.MonkeyPatch, meanwhile: Any
+    nights: Nights, reads: Counter[str], monkeypatch: pytest.MonkeyPatch, happened: Any
 ) -> None:
-    lines = meanwhile(nights, monkeypatch)
+    lines = happened(nights, monkeypatch)
     before = reads["read"]
     assert nights.hear(lines)["outcome"] == "accepted"
     assert reads["read"] == before + 1
@@ -330,12 +315,7 @@ def test_twins_tell_and_hold_the_same_whatever_comes(tmp_path: Path, reads: Coun
 
 def _withdraw(n: Nights) -> None:
     at = noon(n.day.isoformat()) - dt.timedelta(hours=1)
-    for given in n.installation.log(CODE).read().instructions[-1:]:
-        n.append(Withdrawal(given.id, at, at), at)
-    tables = ("person", "building", "document")
-    n.append(
-        Instruction(AGENCY, AGENCY_SYSTEMS, tables, (Purpose.EXTRANET,), at, None, f"A-{n.day}", "gerance", at), at
-    )
+    meanwhile.instructed_anew(n.installation, AGENCY, ("person", "building", "document"), at)
 
 
 def _sent(rng: random.Random) -> Lines:

@@ -92,6 +92,15 @@ def test_a_pack_goes_after_a_day_and_with_the_erasure_of_its_agency(door: Door, 
     assert not list(packs.folder.iterdir())
 
 
+def refused_a_pack(auditor: Browser) -> None:
+    """Ask for a pack, and wait until the page says that none could be made."""
+    auditor.send(f"{HERE}/evidence", f"{HERE}/evidence")
+    deadline = time.monotonic() + 20
+    while "n'a pas pu être établi" not in words(auditor.get(f"{HERE}/evidence").text):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_a_pack_that_cannot_be_made_is_told_and_stops_no_other(
     door: Door, auditor: Browser, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,11 +109,7 @@ def test_a_pack_that_cannot_be_made_is_told_and_stops_no_other(
 
     with monkeypatch.context() as broken:
         broken.setattr("pipelines.evidence.write", failing)
-        auditor.send(f"{HERE}/evidence", f"{HERE}/evidence")
-        deadline = time.monotonic() + 20
-        while "n'a pas pu être établi" not in words(auditor.get(f"{HERE}/evidence").text):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        refused_a_pack(auditor)
     assert "CANARY" not in "".join(capfd.readouterr())
     assert packed(auditor).status_code == 200
 
@@ -147,11 +152,7 @@ def test_a_pack_that_is_finished_while_its_agency_is_being_erased_is_not_left(
 
     with monkeypatch.context() as erasing:
         erasing.setattr("pipelines.evidence.write", late)
-        auditor.send(f"{HERE}/evidence", f"{HERE}/evidence")
-        deadline = time.monotonic() + 20
-        while "n'a pas pu être établi" not in words(auditor.get(f"{HERE}/evidence").text):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        refused_a_pack(auditor)
         assert not list(packs.folder.glob("*A0001-*"))
     diary.conclude(door.clock())
     assert packed(auditor).status_code == 200
